@@ -1,0 +1,129 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package layout
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+
+	"plumbline.dev/plumbline/schema/state"
+)
+
+// Ledger says under which ids a kernel knows what a State names. It is the
+// whole of what differs between two nodes that hold the same State.
+type Ledger struct {
+	// Backends holds ids from 1; both families draw from one allocator.
+	Backends map[state.Endpoint]uint32
+	// Frontends holds reverse-NAT ids from 1 to 65534, one per frontend and
+	// scope; a wildcard entry has none.
+	Frontends map[state.FrontendName]uint16
+	// LastBackend and LastFrontend are the highest ids ever given: a freed id
+	// is not given again before the numbers wrap, as connections may hold it.
+	LastBackend  uint32
+	LastFrontend uint16
+}
+
+// NewLedger makes an empty ledger.
+func NewLedger() *Ledger {
+	return &Ledger{Backends: map[state.Endpoint]uint32{}, Frontends: map[state.FrontendName]uint16{}}
+}
+
+// ErrNoID is wrapped by Encode where the ledger lacks an id that the State needs.
+var ErrNoID = errors.New("no id in the ledger")
+
+// Encode writes a State as the maps of its layout hold it, under the ledger's
+// ids. Decode is its inverse. It does not encode Maglev tables: a State holds
+// only their digests.
+func Encode(st *state.State, ids *Ledger) (Tables, error) {
+	if !Known(st.Layout) {
+		return nil, fmt.Errorf("encode: layout %q is not known", st.Layout)
+	}
+	e := encoder{layout: st.Layout, ids: ids, tables: emptyTables(st)}
+	for i := range st.Frontends {
+		e.frontend(&st.Frontends[i])
+	}
+	for _, b := range st.Backends {
+		row := Backend{Endpoint: b.Endpoint, State: b.State, Zone: b.Zone}
+		e.put(byFamily(b.Address, Backends4, Backends6), BackendID(e.backend(b.Endpoint)), row.Bytes())
+	}
+	for _, m := range st.AffinityMatches {
+		key := AffinityKey{Backend: e.backend(m.Backend), ReverseNAT: e.reverseNAT(m.Frontend)}
+		e.put(AffinityMatch, key.Bytes(), []byte{0})
+	}
+	for _, r := range st.SourceRanges {
+		key := RangeKey{ReverseNAT: e.reverseNAT(r.Frontend), CIDR: r.CIDR}
+		e.put(byFamily(r.CIDR.Addr(), SourceRange4, SourceRange6), key.Bytes(), []byte{0})
+	}
+	for _, t := range e.tables {
+		t.Sort()
+	}
+	return e.tables, errors.Join(e.errs...)
+}
+
+func emptyTables(st *state.State) Tables {
+	tables := Tables{}
+	for _, d := range Content() {
+		if d.ID == Maglev4 || d.ID == Maglev6 {
+			continue
+		}
+		tables[d.ID] = NewTable(d.KeySize, d.ValueSize, 0)
+	}
+	return tables
+}
+
+type encoder struct {
+	layout state.Layout
+	ids    *Ledger
+	tables Tables
+	errs   []error
+}
+
+func (e *encoder) put(id MapID, key, value []byte) { e.tables[id].Append(key, value) }
+
+func (e *encoder) frontend(f *state.Frontend) {
+	services := byFamily(f.Address, Services4, Services6)
+	master := Service{Word: masterWord(f), Count: uint16(len(f.Backends)), QCount: uint16(len(f.Inactive))}
+	master.Flags, master.Flags2 = masterFlags(f)
+	if f.Wildcard() {
+		e.put(services, ServiceKey{FrontendName: f.FrontendName}.Bytes(), master.Bytes())
+		return
+	}
+	master.ReverseNAT = e.reverseNAT(f.FrontendName)
+	e.put(services, ServiceKey{FrontendName: f.FrontendName}.Bytes(), master.Bytes())
+	e.put(byFamily(f.Address, ReverseNAT4, ReverseNAT6), ReverseNATID(master.ReverseNAT),
+		ReverseNAT(netip.AddrPortFrom(f.Address, f.Port)))
+	for i := range len(f.Backends) + len(f.Inactive) {
+		e.slot(services, f, master, i)
+	}
+}
+
+func (e *encoder) slot(services MapID, f *state.Frontend, master Service, i int) {
+	backend := f.Slot(i)
+	slot := Service{Word: e.backend(backend), ReverseNAT: master.ReverseNAT}
+	slot.Flags, slot.Flags2 = slotFlags(e.layout, master, i+1)
+	e.put(services, ServiceKey{FrontendName: f.FrontendName, Slot: uint16(i + 1)}.Bytes(), slot.Bytes())
+}
+
+func (e *encoder) backend(b state.Endpoint) uint32 {
+	id, ok := e.ids.Backends[b]
+	if !ok {
+		e.errs = append(e.errs, fmt.Errorf("backend %s: %w", b, ErrNoID))
+	}
+	return id
+}
+
+func (e *encoder) reverseNAT(f state.FrontendName) uint16 {
+	id, ok := e.ids.Frontends[f]
+	if !ok {
+		e.errs = append(e.errs, fmt.Errorf("frontend %s: %w", f, ErrNoID))
+	}
+	return id
+}
+
+func byFamily(a netip.Addr, v4, v6 MapID) MapID {
+	if a.Is4() {
+		return v4
+	}
+	return v6
+}

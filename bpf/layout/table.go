@@ -1,0 +1,164 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package layout
+
+import (
+	"bytes"
+	"fmt"
+	"iter"
+	"slices"
+	"sort"
+)
+
+// Table is a map's content: entries of one size, packed and sorted by key. It
+// costs no more memory than the entries themselves, and two of them are
+// compared by walking both once. A Table is not changed after Sort.
+type Table struct {
+	keySize, valueSize int
+	data               []byte
+}
+
+// NewTable makes an empty table with room for n entries.
+func NewTable(keySize, valueSize, n int) *Table {
+	return &Table{keySize: keySize, valueSize: valueSize, data: make([]byte, 0, n*(keySize+valueSize))}
+}
+
+// Append adds an entry; Sort must follow the last one. It panics where the
+// sizes differ from the table's: that is a programming error, entries that come
+// from a kernel are of the map's sizes.
+func (t *Table) Append(key, value []byte) {
+	if len(key) != t.keySize || len(value) != t.valueSize {
+		panic(fmt.Sprintf("entry of %d+%d bytes in a table of %d+%d", len(key), len(value), t.keySize, t.valueSize))
+	}
+	t.data = append(append(t.data, key...), value...)
+}
+
+// Sort orders the entries by key and drops all but the last of equal keys, as
+// a map that is written in that order does.
+func (t *Table) Sort() {
+	sort.Stable((*byKey)(t))
+	t.dropRepeated()
+}
+
+func (t *Table) dropRepeated() {
+	n, stride := t.Len(), t.stride()
+	kept := t.data[:0]
+	for i := range n {
+		if i+1 < n && bytes.Equal(t.key(i), t.key(i+1)) {
+			continue
+		}
+		kept = append(kept, t.data[i*stride:(i+1)*stride]...)
+	}
+	t.data = kept
+}
+
+func (t *Table) stride() int        { return t.keySize + t.valueSize }
+func (t *Table) key(i int) []byte   { return t.data[i*t.stride():][:t.keySize:t.keySize] }
+func (t *Table) value(i int) []byte { return t.data[i*t.stride()+t.keySize:][:t.valueSize:t.valueSize] }
+
+// Len is the number of entries; a nil Table has none.
+func (t *Table) Len() int {
+	if t == nil || t.stride() == 0 {
+		return 0
+	}
+	return len(t.data) / t.stride()
+}
+
+// All walks the entries in key order. The slices are the table's own.
+func (t *Table) All() iter.Seq2[[]byte, []byte] {
+	return func(yield func(key, value []byte) bool) {
+		for i := range t.Len() {
+			if !yield(t.key(i), t.value(i)) {
+				return
+			}
+		}
+	}
+}
+
+// Find looks a key up.
+func (t *Table) Find(key []byte) ([]byte, bool) {
+	n := t.Len()
+	i := sort.Search(n, func(i int) bool { return bytes.Compare(t.key(i), key) >= 0 })
+	if i < n && bytes.Equal(t.key(i), key) {
+		return t.value(i), true
+	}
+	return nil, false
+}
+
+// Equal tells whether two tables hold the same bytes.
+func (t *Table) Equal(o *Table) bool {
+	if t.Len() == 0 || o.Len() == 0 {
+		return t.Len() == o.Len()
+	}
+	return t.keySize == o.keySize && bytes.Equal(t.data, o.data)
+}
+
+// Clone copies the table.
+func (t *Table) Clone() *Table {
+	return &Table{keySize: t.keySize, valueSize: t.valueSize, data: slices.Clone(t.data)}
+}
+
+// Edit is one difference between two tables: Old is nil where the key is to be
+// added, New where it is to go.
+type Edit struct{ Key, Old, New []byte }
+
+// Edits yields what turns have into want, in key order. Either may be nil.
+func Edits(have, want *Table) iter.Seq[Edit] {
+	return func(yield func(Edit) bool) {
+		i, j := 0, 0
+		for i < have.Len() || j < want.Len() {
+			var e Edit
+			switch c := compareAt(have, i, want, j); {
+			case c < 0:
+				e = Edit{Key: have.key(i), Old: have.value(i)}
+				i++
+			case c > 0:
+				e = Edit{Key: want.key(j), New: want.value(j)}
+				j++
+			default:
+				e = Edit{Key: have.key(i), Old: have.value(i), New: want.value(j)}
+				i, j = i+1, j+1
+				if bytes.Equal(e.Old, e.New) {
+					continue
+				}
+			}
+			if !yield(e) {
+				return
+			}
+		}
+	}
+}
+
+// compareAt compares the keys at two places; a table that has ended is last.
+func compareAt(a *Table, i int, b *Table, j int) int {
+	switch {
+	case i == a.Len():
+		return 1
+	case j == b.Len():
+		return -1
+	}
+	return bytes.Compare(a.key(i), b.key(j))
+}
+
+type byKey Table
+
+func (t *byKey) Len() int           { return (*Table)(t).Len() }
+func (t *byKey) Less(i, j int) bool { return bytes.Compare((*Table)(t).key(i), (*Table)(t).key(j)) < 0 }
+func (t *byKey) Swap(i, j int) {
+	var buffer [64]byte
+	stride := (*Table)(t).stride()
+	a, b := t.data[i*stride:(i+1)*stride], t.data[j*stride:(j+1)*stride]
+	if stride > len(buffer) {
+		c := slices.Clone(a)
+		copy(a, b)
+		copy(b, c)
+		return
+	}
+	copy(buffer[:], a)
+	copy(a, b)
+	copy(b, buffer[:stride])
+}
+
+// Tables are the contents of all content maps. A missing one is an empty map;
+// a map that could not be read has no place here (I1).
+type Tables map[MapID]*Table

@@ -1,0 +1,123 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package state
+
+import (
+	"net/netip"
+	"time"
+)
+
+// Settings are the small resolved part of an environment that the datapath
+// needs. They hold no Helm key: compiler/lower resolves those, defaults of the
+// agent included, so that a node needs no chart. They travel in the Datapath
+// resource.
+type Settings struct {
+	Environment string `json:"environment"`
+	// ChartVersion is the full version ("1.17.2"): a patch release may change
+	// what is written into the maps.
+	ChartVersion string `json:"chartVersion"`
+	Layout       Layout `json:"layout"`
+	Mode         Mode   `json:"mode"`
+	CgroupRoot   string `json:"cgroupRoot"`
+	// BPFRoot is where the bpffs is mounted; Cilium's pins lie in BPFRoot/tc/globals.
+	BPFRoot string `json:"bpfRoot"`
+
+	IPv4 bool `json:"ipv4"`
+	IPv6 bool `json:"ipv6"`
+	// KubeProxyReplacement turns on everything but ClusterIPs.
+	KubeProxyReplacement bool `json:"kubeProxyReplacement"`
+	SocketLB             bool `json:"socketLB"`
+
+	NodePortMin       uint16         `json:"nodePortMin"`
+	NodePortMax       uint16         `json:"nodePortMax"`
+	NodePortAddresses []netip.Prefix `json:"nodePortAddresses,omitempty"`
+	BindProtection    bool           `json:"bindProtection"`
+
+	LoadBalancer LoadBalancerSettings `json:"loadBalancer"`
+	Maps         MapSettings          `json:"maps"`
+
+	// Interval lies between two audits, Grace between the two reads that
+	// confirm a drift (I5).
+	Interval Duration `json:"interval"`
+	Grace    Duration `json:"grace"`
+	Limits   Limits   `json:"limits"`
+
+	// Services are declared by the environment itself, beside those of the API.
+	Services []DeclaredService `json:"services,omitempty"`
+}
+
+// LoadBalancerSettings are what the values say of service load balancing.
+type LoadBalancerSettings struct {
+	Algorithm             Algorithm `json:"algorithm"` // Random or Maglev
+	Mode                  string    `json:"mode"`      // snat, dsr, hybrid
+	MaglevTableSize       uint32    `json:"maglevTableSize"`
+	MaglevHashSeed        string    `json:"maglevHashSeed"`
+	SessionAffinity       bool      `json:"sessionAffinity"`
+	SourceRangeCheck      bool      `json:"sourceRangeCheck"`
+	SourceRangeAllTypes   bool      `json:"sourceRangeAllTypes"`
+	ExternalClusterIP     bool      `json:"externalClusterIP"`
+	AlgorithmAnnotation   bool      `json:"algorithmAnnotation"`
+	ModeAnnotation        bool      `json:"modeAnnotation"`
+	ServiceTopology       bool      `json:"serviceTopology"`
+	InternalTrafficPolicy bool      `json:"internalTrafficPolicy"`
+	TerminatingEndpoints  bool      `json:"terminatingEndpoints"`
+	ServiceProxyName      string    `json:"serviceProxyName,omitempty"`
+	DefaultIPAM           string    `json:"defaultIPAM"` // lbipam, nodeipam, none
+	WildcardEntries       bool      `json:"wildcardEntries"`
+	LocalRedirectPolicy   bool      `json:"localRedirectPolicy"`
+	// SCTP tells whether the datapath handles SCTP; its entries are written in
+	// any case.
+	SCTP bool `json:"sctp"`
+	HealthCheckVIP        bool      `json:"healthCheckVIP"`
+	// Zones maps a zone's name to its number in a backend row.
+	Zones map[string]uint8 `json:"zones,omitempty"`
+}
+
+// MapSettings are the sizes of the maps, in entries, and how they are created.
+type MapSettings struct {
+	Services     uint32 `json:"services"`
+	Backends     uint32 `json:"backends"`
+	ReverseNAT   uint32 `json:"reverseNat"`
+	Affinity     uint32 `json:"affinity"`
+	SourceRanges uint32 `json:"sourceRanges"`
+	Maglev       uint32 `json:"maglev"`
+	// SocketReverse is 0 where the agent sizes the map from the node's memory.
+	SocketReverse  uint32 `json:"socketReverse"`
+	Preallocate    bool   `json:"preallocate"`
+	DistributedLRU bool   `json:"distributedLRU"`
+}
+
+// Limits bound what one cycle may do and one report may hold; 0 is no limit.
+type Limits struct {
+	RepairEntries int `json:"repairEntries"`
+	ReportDrifts  int `json:"reportDrifts"`
+}
+
+// DeclaredService is a service that an environment declares without the API
+// server: a name, its frontends and where they lead.
+type DeclaredService struct {
+	Namespace string                `json:"namespace"`
+	Name      string                `json:"name"`
+	IPs       []netip.Addr          `json:"ips"`
+	Ports     []DeclaredServicePort `json:"ports"`
+}
+
+// DeclaredServicePort is one port of a declared service.
+type DeclaredServicePort struct {
+	Name     string           `json:"name,omitempty"`
+	Protocol Protocol         `json:"protocol"`
+	Port     uint16           `json:"port"`
+	Backends []netip.AddrPort `json:"backends"`
+}
+
+// Duration is a time.Duration whose JSON is its text ("30s"), as Kubernetes has it.
+type Duration struct{ time.Duration }
+
+// MarshalText gives the duration's text.
+func (d Duration) MarshalText() ([]byte, error) { return []byte(d.Duration.String()), nil }
+
+// UnmarshalText is the inverse of MarshalText.
+func (d *Duration) UnmarshalText(text []byte) (err error) {
+	d.Duration, err = time.ParseDuration(string(text))
+	return err
+}

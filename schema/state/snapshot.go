@@ -1,0 +1,141 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package state
+
+import (
+	"fmt"
+	"net/netip"
+)
+
+// Snapshot is what the API server, or a folder of YAML, says of a cluster at
+// one moment, trimmed to what the datapath depends on. Services and slices come
+// in any order: nothing compiled from them depends on it.
+type Snapshot struct {
+	Node     Node            `json:"node"`
+	Services []Service       `json:"services"`
+	Slices   []EndpointSlice `json:"endpointSlices"`
+	Pods     []Pod           `json:"pods,omitempty"`
+}
+
+// Position is where an object was written; the zero value is "not from a file".
+type Position struct {
+	File string `json:"file,omitempty"`
+	Line int    `json:"line,omitempty"`
+}
+
+// String gives "file:line", or "" for the zero value.
+func (p Position) String() string {
+	if p.File == "" {
+		return ""
+	}
+	return fmt.Sprintf("%s:%d", p.File, p.Line)
+}
+
+// Node is the node that the datapath is compiled for.
+type Node struct {
+	Name string `json:"name"`
+	// Addresses are the node's own, each family's primary first: they become
+	// NodePort frontends.
+	Addresses []netip.Addr      `json:"addresses"`
+	Zone      string            `json:"zone,omitempty"`
+	Labels    map[string]string `json:"labels,omitempty"`
+}
+
+// Service is a Kubernetes Service. Enumerations of the API are kept as their
+// text; the compiler judges them.
+type Service struct {
+	Namespace             string            `json:"namespace"`
+	Name                  string            `json:"name"`
+	Labels                map[string]string `json:"labels,omitempty"`
+	Annotations           map[string]string `json:"annotations,omitempty"`
+	Type                  string            `json:"type"` // ClusterIP, NodePort, LoadBalancer, ExternalName
+	ClusterIPs            []netip.Addr      `json:"clusterIPs"`
+	Headless              bool              `json:"headless,omitempty"` // clusterIP: None
+	ExternalIPs           []netip.Addr      `json:"externalIPs,omitempty"`
+	LoadBalancerIPs       []LoadBalancerIP  `json:"loadBalancerIPs,omitempty"`
+	LoadBalancerClass     *string           `json:"loadBalancerClass,omitempty"`
+	SourceRanges          []string          `json:"sourceRanges,omitempty"`
+	ExternalTrafficPolicy string            `json:"externalTrafficPolicy,omitempty"` // "", Cluster, Local
+	InternalTrafficPolicy string            `json:"internalTrafficPolicy,omitempty"` // "", Cluster, Local
+	TrafficDistribution   string            `json:"trafficDistribution,omitempty"`
+	SessionAffinity       bool              `json:"sessionAffinity,omitempty"` // ClientIP
+	// AffinityTimeoutSeconds is 0 where the object says nothing.
+	AffinityTimeoutSeconds uint32        `json:"affinityTimeoutSeconds,omitempty"`
+	HealthCheckNodePort    uint16        `json:"healthCheckNodePort,omitempty"`
+	Ports                  []ServicePort `json:"ports"`
+	Pos                    Position      `json:"-"`
+}
+
+// Key is "namespace/name".
+func (s *Service) Key() string { return s.Namespace + "/" + s.Name }
+
+// LoadBalancerIP is one entry of status.loadBalancer.ingress that has an IP.
+type LoadBalancerIP struct {
+	IP     netip.Addr `json:"ip"`
+	IPMode string     `json:"ipMode,omitempty"` // "", VIP, Proxy
+}
+
+// ServicePort is one port of a Service; port numbers are in host byte order.
+type ServicePort struct {
+	Name     string   `json:"name"`
+	Protocol Protocol `json:"protocol"`
+	Port     uint16   `json:"port"`
+	NodePort uint16   `json:"nodePort,omitempty"` // 0: none
+	// AppProtocol and targetPort are of no consequence here: slices are resolved.
+}
+
+// EndpointSlice is a discovery.k8s.io/v1 EndpointSlice.
+type EndpointSlice struct {
+	Namespace string         `json:"namespace"`
+	Name      string         `json:"name"`
+	Service   string         `json:"service"` // of the label kubernetes.io/service-name; "": none
+	IPv6      bool           `json:"ipv6,omitempty"`
+	Ports     []EndpointPort `json:"ports"`
+	Endpoints []EndpointSpec `json:"endpoints"`
+	Pos       Position       `json:"-"`
+}
+
+// Key is "namespace/name" of the slice itself.
+func (s *EndpointSlice) Key() string { return s.Namespace + "/" + s.Name }
+
+// EndpointPort is one port of a slice.
+type EndpointPort struct {
+	Name     string   `json:"name"`
+	Protocol Protocol `json:"protocol"`
+	Port     uint16   `json:"port"`
+}
+
+// EndpointSpec is one endpoint of a slice. Conditions are three-valued in the
+// API; nil here is the API's nil.
+type EndpointSpec struct {
+	Addresses   []netip.Addr `json:"addresses"`
+	Ready       *bool        `json:"ready,omitempty"`
+	Serving     *bool        `json:"serving,omitempty"`
+	Terminating *bool        `json:"terminating,omitempty"`
+	NodeName    string       `json:"nodeName,omitempty"`
+	Zone        string       `json:"zone,omitempty"`
+	HintZones   []string     `json:"hintZones,omitempty"`
+	HintNodes   []string     `json:"hintNodes,omitempty"`
+}
+
+// Pod is a pod with host ports.
+type Pod struct {
+	Namespace   string            `json:"namespace"`
+	Name        string            `json:"name"`
+	UID         string            `json:"uid,omitempty"`
+	NodeName    string            `json:"nodeName"`
+	HostNetwork bool              `json:"hostNetwork,omitempty"`
+	Running     bool              `json:"running"`
+	Labels      map[string]string `json:"labels,omitempty"`
+	IPs         []netip.Addr      `json:"ips"`
+	HostPorts   []HostPortSpec    `json:"hostPorts"`
+	Pos         Position          `json:"-"`
+}
+
+// HostPortSpec is one container port that asks for a port of the node.
+type HostPortSpec struct {
+	HostIP        netip.Addr `json:"hostIP,omitzero"` // zero: unset
+	HostPort      uint16     `json:"hostPort"`
+	ContainerPort uint16     `json:"containerPort"`
+	Protocol      Protocol   `json:"protocol"`
+}
