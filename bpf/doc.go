@@ -1,0 +1,11 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package bpf holds the socket load balancer's eBPF programs, loads them over
+// given maps, and attaches them to a cgroup by pinned links. It creates no map
+// and writes no entry: that is runtime/store's.
+//
+// The objects are committed, so that building Plumbline needs Go alone.
+// `make generate` rebuilds them, and `make verify` demands the same bytes.
+package bpf
+
+//go:generate go tool bpf2go -cc clang-19 -strip llvm-strip-19 -target bpfel -tags linux -no-global-types sock sock.bpf.c -- -O2 -g -Wall -Werror -I/usr/include/x86_64-linux-gnu -I/usr/include/aarch64-linux-gnu
