@@ -1,0 +1,102 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package plan
+
+import (
+	"bytes"
+	"cmp"
+	"slices"
+	"strings"
+
+	"plumbline.dev/plumbline/bpf/layout"
+	"plumbline.dev/plumbline/schema/state"
+)
+
+// The ranks of steps. A plan is sorted by them, and that is all there is to I3:
+//
+//   - what a slot or a master refers to is there before it: a slot written
+//     before its backend's row makes 1/count of all connections fail;
+//   - slots are there before the master counts them, and are gone only after it
+//     no longer does: a master with count 3 over two slots fails one
+//     connection in three;
+//   - the internal entry of a service with two scopes is complete before the
+//     external master says that there is one, and goes after it no longer does:
+//     in between, every in-cluster client would find no service;
+//   - a flag that makes the datapath consult ranges or matches is set after
+//     they are there: a master that checks an empty set of ranges drops all.
+//
+// Rewriting a selectable slot in place is a single write of one entry, so it
+// needs no order but that.
+const (
+	rankDetail       = iota // put reverse NAT, backends, matches, ranges
+	rankSlot                // put slots
+	rankInternal            // put masters of the internal scope
+	rankMaster              // put masters
+	rankDropMaster          // delete masters
+	rankDropInternal        // delete masters of the internal scope
+	rankDropSlot            // delete slots
+	rankDropDetail          // delete reverse NAT, matches, ranges
+	rankDropBackend         // delete backends
+	rankAttach              // programs see complete maps only
+	rankDetach
+)
+
+// order sorts steps by rank, then by map and key, so that equal input gives an
+// equal plan and steps of one map stand together for batches.
+func order(p Plan) {
+	slices.SortFunc(p, func(a, b Step) int {
+		return cmp.Or(
+			cmp.Compare(rank(a), rank(b)), cmp.Compare(a.Map, b.Map), bytes.Compare(a.Key, b.Key),
+			cmp.Compare(attachRank(a), attachRank(b)), cmp.Compare(a.Attachment.Program, b.Attachment.Program))
+	})
+}
+
+// attachRank orders programs among themselves: what translates answers back is
+// attached before what translates requests, or the first answers would show
+// the backend's address.
+func attachRank(s Step) int {
+	switch {
+	case len(s.Attachment.Attach) == 0:
+		return 0
+	case strings.HasSuffix(s.Attachment.Attach, "recvmsg"), strings.HasSuffix(s.Attachment.Attach, "getpeername"):
+		return 1
+	}
+	return 2
+}
+
+func rank(s Step) int {
+	switch s.Op {
+	case Attach:
+		return rankAttach
+	case Detach:
+		return rankDetach
+	}
+	if s.Map == layout.Services4 || s.Map == layout.Services6 {
+		return serviceRank(s)
+	}
+	switch {
+	case s.Op == Put:
+		return rankDetail
+	case s.Map == layout.Backends4 || s.Map == layout.Backends6:
+		return rankDropBackend
+	}
+	return rankDropDetail
+}
+
+func serviceRank(s Step) int {
+	k, _ := layout.DecodeServiceKey(s.Key)
+	internal := k.Scope == state.Internal
+	switch {
+	case s.Op == Put && k.Slot > 0:
+		return rankSlot
+	case s.Op == Put && internal:
+		return rankInternal
+	case s.Op == Put:
+		return rankMaster
+	case k.Slot > 0:
+		return rankDropSlot
+	case internal:
+		return rankDropInternal
+	}
+	return rankDropMaster
+}

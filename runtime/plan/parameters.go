@@ -1,0 +1,149 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package plan
+
+import (
+	"fmt"
+	"strings"
+
+	"plumbline.dev/plumbline/bpf/layout"
+	"plumbline.dev/plumbline/schema/state"
+)
+
+// readOnlyProg is BPF_F_RDONLY_PROG. Cilium 1.20 creates maps with it and keeps
+// an older pin that lacks it (pkg/bpf/bpf_linux.go OpenOrCreateMap), so it is
+// no difference.
+const readOnlyProg = 0x80
+
+// maps compares parameters and fill. A wanted size of 0 is one that the agent
+// takes from the node's memory.
+func (d *differ) maps() {
+	held := map[string]HeldMap{}
+	for _, m := range d.have.Maps {
+		held[m.Name] = m
+		d.fill(m)
+	}
+	for _, want := range d.want.Maps {
+		have, ok := held[want.Name]
+		if !ok {
+			d.found.add(Drift{Kind: MapMissing, Want: want.Name, Have: "no pin", Message: fmt.Sprintf("map %s is not pinned: what it should hold is nowhere", want.Name)})
+			continue
+		}
+		if differences := compareMap(have.Map, want); len(differences) > 0 {
+			d.found.add(Drift{Kind: MapParameters, Want: mapText(want), Have: mapText(have.Map), Message: fmt.Sprintf("map %s: %s", want.Name, strings.Join(differences, ", "))})
+		}
+	}
+}
+
+func compareMap(have, want state.Map) []string {
+	var differences []string
+	differ := func(what string, have, want any) {
+		if have != want {
+			differences = append(differences, fmt.Sprintf("%s %v, want %v", what, have, want))
+		}
+	}
+	differ("type", have.Type, want.Type)
+	differ("key size", have.KeySize, want.KeySize)
+	differ("value size", have.ValueSize, want.ValueSize)
+	if want.MaxEntries != 0 {
+		differ("max entries", have.MaxEntries, want.MaxEntries)
+	}
+	differ("flags", have.Flags&^readOnlyProg, want.Flags&^readOnlyProg)
+	return differences
+}
+
+func mapText(m state.Map) string {
+	return fmt.Sprintf("%s %s %d/%d max %d flags 0x%x", m.Name, m.Type, m.KeySize, m.ValueSize, m.MaxEntries, m.Flags)
+}
+
+// fill reports a content map from 90 % on: an insert that fails leaves the old
+// entry in force, silently.
+func (d *differ) fill(m HeldMap) {
+	desc, known := layout.ByName(m.Name)
+	if !known || !desc.Content() || m.MaxEntries == 0 || uint64(m.Entries)*10 < uint64(m.MaxEntries)*9 {
+		return
+	}
+	x := Drift{Kind: MapFull, Severity: state.Warning, Want: "below 90 %", Have: fmt.Sprintf("%d of %d", m.Entries, m.MaxEntries)}
+	if m.Entries >= m.MaxEntries {
+		x.Severity = state.Error
+	}
+	x.Message = fmt.Sprintf("map %s holds %d of %d entries", m.Name, m.Entries, m.MaxEntries)
+	d.found.add(x)
+}
+
+// maglev compares tables by digest.
+func (d *differ) maglev() {
+	held := map[state.FrontendName]state.MaglevTable{}
+	for _, m := range d.dec.State.Maglev {
+		held[m.Frontend] = m
+	}
+	for _, want := range d.want.Maglev {
+		have, ok := held[want.Frontend]
+		delete(held, want.Frontend)
+		if d.haveF[want.Frontend] == nil || ok && have.Digest == want.Digest {
+			continue
+		}
+		text := "no table"
+		if ok {
+			text = maglevText(have)
+		}
+		d.drift(MaglevDrift, want.Frontend, state.Endpoint{}, maglevText(want), text, "the Maglev table of %s is %s, want %s", want.Frontend, text, maglevText(want))
+	}
+	for name, have := range held {
+		if d.wantF[name] != nil {
+			d.drift(MaglevDrift, name, state.Endpoint{}, "no table", maglevText(have), "%s has a Maglev table, want none", name)
+		}
+	}
+}
+
+func maglevText(m state.MaglevTable) string {
+	return fmt.Sprintf("%d positions over %d backends, digest %.12s", m.TableSize, len(m.Slots), m.Digest)
+}
+
+// StaleMaps is the Target of a held attachment whose program works on other
+// maps than those that are pinned: it hangs at its cgroup and serves nothing
+// that is written.
+const StaleMaps = "stale-maps"
+
+// attachments compares programs. A program of ours that nobody wants is
+// detached; of another's nothing is said.
+func (d *differ) attachments() {
+	held := map[string]state.Attachment{}
+	for _, a := range d.have.Attachments {
+		held[a.Program] = a
+	}
+	for _, want := range d.want.Attachments {
+		have, ok := held[want.Program]
+		delete(held, want.Program)
+		if ok && have == want {
+			continue
+		}
+		d.plan = append(d.plan, Step{Op: Attach, Attachment: want})
+		d.found.add(attachmentDrift(have, want, ok))
+	}
+	for _, a := range d.have.Attachments {
+		if _, unwanted := held[a.Program]; unwanted && strings.HasPrefix(a.Program, "plumb_") {
+			d.plan = append(d.plan, Step{Op: Detach, Attachment: a})
+			d.found.add(Drift{Kind: WrongCgroup, Want: "detached", Have: a.Target, Message: fmt.Sprintf("program %s hangs at %s, want it nowhere", a.Program, a.Target)})
+		}
+	}
+}
+
+func attachmentDrift(have, want state.Attachment, pinned bool) Drift {
+	x := Drift{Kind: ProgramDetached, Want: want.Program + " at " + want.Target}
+	switch {
+	case !pinned:
+		x.Have = "no link"
+		x.Message = fmt.Sprintf("program %s (%s) is not attached to %s: no link is pinned", want.Program, want.Attach, want.Target)
+	case have.Target == "":
+		x.Have = "detached"
+		x.Message = fmt.Sprintf("program %s (%s) has been detached from %s: connections are not translated", want.Program, want.Attach, want.Target)
+	case have.Target == StaleMaps:
+		x.Have = "other maps"
+		x.Message = fmt.Sprintf("program %s (%s) works on other maps than those that are pinned", want.Program, want.Attach)
+	default:
+		x.Kind, x.Have = WrongCgroup, have.Target
+		x.Message = fmt.Sprintf("program %s (%s) hangs at %s, want %s", want.Program, have.Attach, have.Target, want.Target)
+	}
+	return x
+}
