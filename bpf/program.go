@@ -30,23 +30,22 @@ type Config struct {
 
 // Program is one of the socket programs.
 type Program struct {
-	Name       string // of the function, and of the link's pin
-	Attach     ebpf.AttachType
-	AttachName string // as state.Attachment has it
+	Name   string // of the function, and of the link's pin
+	Attach ebpf.AttachType
 }
 
 // programs in the order in which they are attached: what shows answers as the
 // service's stands before what sends requests to backends, else the first
 // answers would come from strangers.
 var programs = []Program{
-	{"plumb_recvmsg4", ebpf.AttachCGroupUDP4Recvmsg, "cgroup_udp4_recvmsg"},
-	{"plumb_recvmsg6", ebpf.AttachCGroupUDP6Recvmsg, "cgroup_udp6_recvmsg"},
-	{"plumb_getpeername4", ebpf.AttachCgroupInet4GetPeername, "cgroup_inet4_getpeername"},
-	{"plumb_getpeername6", ebpf.AttachCgroupInet6GetPeername, "cgroup_inet6_getpeername"},
-	{"plumb_sendmsg4", ebpf.AttachCGroupUDP4Sendmsg, "cgroup_udp4_sendmsg"},
-	{"plumb_sendmsg6", ebpf.AttachCGroupUDP6Sendmsg, "cgroup_udp6_sendmsg"},
-	{"plumb_connect4", ebpf.AttachCGroupInet4Connect, "cgroup_inet4_connect"},
-	{"plumb_connect6", ebpf.AttachCGroupInet6Connect, "cgroup_inet6_connect"},
+	{"plumb_recvmsg4", ebpf.AttachCGroupUDP4Recvmsg},
+	{"plumb_recvmsg6", ebpf.AttachCGroupUDP6Recvmsg},
+	{"plumb_getpeername4", ebpf.AttachCgroupInet4GetPeername},
+	{"plumb_getpeername6", ebpf.AttachCgroupInet6GetPeername},
+	{"plumb_sendmsg4", ebpf.AttachCGroupUDP4Sendmsg},
+	{"plumb_sendmsg6", ebpf.AttachCGroupUDP6Sendmsg},
+	{"plumb_connect4", ebpf.AttachCGroupInet4Connect},
+	{"plumb_connect6", ebpf.AttachCGroupInet6Connect},
 }
 
 // Programs lists the programs in the order in which they are to be attached.

@@ -4,6 +4,7 @@ package layout
 
 import (
 	"bytes"
+	"cmp"
 	"fmt"
 	"iter"
 	"slices"
@@ -36,20 +37,22 @@ func (t *Table) Append(key, value []byte) {
 // Sort orders the entries by key and drops all but the last of equal keys, as
 // a map that is written in that order does.
 func (t *Table) Sort() {
-	sort.Stable((*byKey)(t))
-	t.dropRepeated()
-}
-
-func (t *Table) dropRepeated() {
 	n, stride := t.Len(), t.stride()
-	kept := t.data[:0]
-	for i := range n {
-		if i+1 < n && bytes.Equal(t.key(i), t.key(i+1)) {
+	order := make([]int32, n)
+	for i := range order {
+		order[i] = int32(i)
+	}
+	slices.SortFunc(order, func(a, b int32) int {
+		return cmp.Or(bytes.Compare(t.key(int(a)), t.key(int(b))), cmp.Compare(a, b))
+	})
+	sorted := make([]byte, 0, len(t.data))
+	for i, from := range order {
+		if i+1 < n && bytes.Equal(t.key(int(from)), t.key(int(order[i+1]))) {
 			continue
 		}
-		kept = append(kept, t.data[i*stride:(i+1)*stride]...)
+		sorted = append(sorted, t.data[int(from)*stride:][:stride]...)
 	}
-	t.data = kept
+	t.data = sorted
 }
 
 func (t *Table) stride() int        { return t.keySize + t.valueSize }
@@ -140,25 +143,11 @@ func compareAt(a *Table, i int, b *Table, j int) int {
 	return bytes.Compare(a.key(i), b.key(j))
 }
 
-type byKey Table
-
-func (t *byKey) Len() int           { return (*Table)(t).Len() }
-func (t *byKey) Less(i, j int) bool { return bytes.Compare((*Table)(t).key(i), (*Table)(t).key(j)) < 0 }
-func (t *byKey) Swap(i, j int) {
-	var buffer [64]byte
-	stride := (*Table)(t).stride()
-	a, b := t.data[i*stride:(i+1)*stride], t.data[j*stride:(j+1)*stride]
-	if stride > len(buffer) {
-		c := slices.Clone(a)
-		copy(a, b)
-		copy(b, c)
-		return
-	}
-	copy(buffer[:], a)
-	copy(a, b)
-	copy(b, buffer[:stride])
-}
-
 // Tables are the contents of all content maps. A missing one is an empty map;
 // a map that could not be read has no place here (I1).
 type Tables map[MapID]*Table
+
+// Accepts tells whether an entry is of the table's sizes.
+func (t *Table) Accepts(key, value []byte) bool {
+	return len(key) == t.keySize && len(value) == t.valueSize
+}

@@ -1,0 +1,173 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package store
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"github.com/cilium/ebpf"
+
+	"plumbline.dev/plumbline/bpf"
+	"plumbline.dev/plumbline/bpf/layout"
+	"plumbline.dev/plumbline/schema/state"
+)
+
+// Kernel is this machine's kernel, by the maps that are pinned in a bpffs.
+type Kernel struct {
+	layout state.Layout
+	pins   pinSet
+	cgroup string // what programs should hang at
+	// owned is set in mode own: then maps are ours, open for writing, under a lock.
+	owned   map[string]*ebpf.Map
+	lock    *os.File
+	config  bpf.Config
+	objects *bpf.Objects // loaded with the first Attach
+}
+
+var _ Store = (*Kernel)(nil)
+
+// Options say how Open opens pins.
+type Options struct {
+	// CgroupRoot is what programs should hang at: an attachment there has it as
+	// its Target. Empty is unknown.
+	CgroupRoot string
+}
+
+// Open opens pinned maps for reading, Cilium's or ours: dir is a bpffs, or the
+// folder of the pins. Pins are looked up anew with each Read, as their owner may
+// replace them. It wraps ErrNoPins, or ErrIncompatible with every difference.
+func Open(dir string, l state.Layout, o Options) (*Kernel, error) {
+	if !layout.Known(l) {
+		return nil, fmt.Errorf("open %s: layout %q is not known", dir, l)
+	}
+	pins, err := findPins(dir)
+	if err != nil {
+		return nil, err
+	}
+	return &Kernel{layout: l, pins: pins, cgroup: o.CgroupRoot}, nil
+}
+
+// unsized is the number of entries of a map whose size follows from a node's
+// memory in Cilium (pkg/option/config.go, the default of bpf-sock-rev-map-max).
+const unsized = 262144
+
+// Create makes the wanted maps below settings.BPFRoot, or opens those that are
+// there already, and becomes their owner. A map that is not as it is wanted is
+// ErrIncompatible, and then none is made. Close leaves everything in place (I8).
+func Create(settings *state.Settings, want []state.Map) (*Kernel, error) {
+	if _, err := bpf.CgroupID(settings.CgroupRoot); err != nil {
+		return nil, err
+	}
+	if err := requireBPFFS(settings.BPFRoot); err != nil {
+		return nil, err
+	}
+	dir := filepath.Join(settings.BPFRoot, OwnPins)
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, fmt.Errorf("make the folder of the pins: %w", err)
+	}
+	k := &Kernel{
+		layout: settings.Layout, pins: pinSet{dir, filepath.Join(dir, ownLinks)}, cgroup: settings.CgroupRoot,
+		owned:  map[string]*ebpf.Map{},
+		config: bpf.Config{NodePortMin: settings.NodePortMin, NodePortMax: settings.NodePortMax, AnyProtocolFallback: settings.Layout <= state.Cilium118},
+	}
+	var err error
+	if k.lock, err = lock(dir); err != nil {
+		return nil, err
+	}
+	if err := k.openOwned(want); err != nil {
+		return nil, errors.Join(err, k.Close())
+	}
+	if err := k.makeOwned(settings, want); err != nil {
+		return nil, errors.Join(err, k.Close())
+	}
+	return k, nil
+}
+
+// openOwned opens the wanted maps that are pinned, and compares them all before
+// anything is made.
+func (k *Kernel) openOwned(want []state.Map) error {
+	var errs []error
+	for _, w := range want {
+		m, err := ebpf.LoadPinnedMap(filepath.Join(k.pins.maps, w.Name), nil)
+		if errors.Is(err, os.ErrNotExist) {
+			continue
+		}
+		if err != nil {
+			errs = append(errs, fmt.Errorf("open map %s: %w", w.Name, err))
+			continue
+		}
+		k.owned[w.Name] = m
+		have, err := parameters(w.Name, m)
+		if err == nil {
+			err = writable(have, w)
+		}
+		errs = append(errs, err)
+	}
+	if err := errors.Join(errs...); err != nil {
+		return fmt.Errorf("%w: %w: nothing was written; remove %s to start anew, which drops its programs", ErrIncompatible, err, k.pins.maps)
+	}
+	return nil
+}
+
+func (k *Kernel) makeOwned(settings *state.Settings, want []state.Map) error {
+	for _, w := range want {
+		if k.owned[w.Name] != nil {
+			continue
+		}
+		spec, err := mapSpec(w, settings)
+		if err != nil {
+			return err
+		}
+		m, err := ebpf.NewMap(spec)
+		if err != nil {
+			return fmt.Errorf("make map %s of %d entries: %w", w.Name, spec.MaxEntries, err)
+		}
+		k.owned[w.Name] = m
+		if err := m.Pin(filepath.Join(k.pins.maps, w.Name)); err != nil {
+			return fmt.Errorf("pin map %s: %w", w.Name, err)
+		}
+	}
+	return nil
+}
+
+func mapSpec(w state.Map, settings *state.Settings) (*ebpf.MapSpec, error) {
+	kind, err := mapTypeNamed(w.Type)
+	if err != nil {
+		return nil, fmt.Errorf("make map %s: %w", w.Name, err)
+	}
+	spec := &ebpf.MapSpec{Name: w.Name, Type: kind, KeySize: w.KeySize, ValueSize: w.ValueSize, MaxEntries: w.MaxEntries, Flags: w.Flags}
+	if spec.MaxEntries == 0 {
+		spec.MaxEntries = unsized
+	}
+	if kind == ebpf.HashOfMaps {
+		spec.InnerMap = &ebpf.MapSpec{Type: ebpf.Array, KeySize: 4, ValueSize: 4 * settings.LoadBalancer.MaglevTableSize, MaxEntries: 1}
+	}
+	return spec, nil
+}
+
+// Close releases the maps and the lock. Pins, links and entries stay (I8).
+func (k *Kernel) Close() error {
+	var errs []error
+	for _, m := range k.owned {
+		errs = append(errs, m.Close())
+	}
+	if k.objects != nil {
+		errs = append(errs, k.objects.Close())
+	}
+	if k.lock != nil {
+		errs = append(errs, k.lock.Close())
+	}
+	return errors.Join(errs...)
+}
+
+// Remove detaches the programs and removes the pins of a Kernel that owns them:
+// its maps are gone with the last program. It closes the Kernel.
+func (k *Kernel) Remove() error {
+	if k.owned == nil {
+		return fmt.Errorf("remove %s: %w", k.pins.maps, ErrReadOnly)
+	}
+	return errors.Join(os.RemoveAll(k.pins.maps), k.Close())
+}

@@ -1,0 +1,334 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/cilium/ebpf"
+	"golang.org/x/sys/unix"
+
+	"plumbline.dev/plumbline/bpf"
+	"plumbline.dev/plumbline/bpf/layout"
+	"plumbline.dev/plumbline/runtime/plan"
+	"plumbline.dev/plumbline/schema/state"
+)
+
+// Read reads every pinned map and link. Every map that is not of the layout is
+// named in one ErrIncompatible, and every one that could not be read in one
+// error (I1, I7).
+func (k *Kernel) Read(ctx context.Context) (*plan.Have, error) {
+	have := &plan.Have{Layout: k.layout, Tables: layout.Tables{}}
+	ids := map[uint32]bool{}
+	var errs, incompatible []error
+	for _, d := range layout.Maps() {
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
+		held, table, id, err := k.readMap(d)
+		switch {
+		case errors.Is(err, os.ErrNotExist):
+			continue
+		case errors.Is(err, ErrIncompatible):
+			incompatible = append(incompatible, err)
+			continue
+		case err != nil:
+			errs = append(errs, err)
+			continue
+		}
+		ids[id] = true
+		have.Maps = append(have.Maps, *held)
+		if d.Content() {
+			have.Tables[d.ID] = table
+		}
+	}
+	if err := errors.Join(append(incompatible, errs...)...); err != nil {
+		return nil, fmt.Errorf("read %s: %w", k.pins.maps, err)
+	}
+	if len(have.Maps) == 0 {
+		return nil, fmt.Errorf("read %s: %w", k.pins.maps, ErrNoPins)
+	}
+	var err error
+	have.Attachments, err = k.attachments(ids)
+	return have, err
+}
+
+// readMap reads one map by its pin. os.ErrNotExist is that there is no pin.
+func (k *Kernel) readMap(d layout.Desc) (*plan.HeldMap, *layout.Table, uint32, error) {
+	m, err := ebpf.LoadPinnedMap(filepath.Join(k.pins.maps, d.Name), &ebpf.LoadPinOptions{ReadOnly: true})
+	if err != nil {
+		return nil, nil, 0, fmt.Errorf("map %s: %w", d.Name, err)
+	}
+	defer m.Close()
+	id, err := mapID(d.Name, m)
+	if err != nil {
+		return nil, nil, 0, err
+	}
+	if err := k.sameAsOwned(d.Name, id); err != nil {
+		return nil, nil, 0, err
+	}
+	have, err := parameters(d.Name, m)
+	if err != nil {
+		return nil, nil, 0, err
+	}
+	if err := readable(have, d); err != nil {
+		return nil, nil, 0, fmt.Errorf("%w: %w", ErrIncompatible, err)
+	}
+	held := &plan.HeldMap{Map: have}
+	if !d.Content() {
+		return held, nil, id, nil
+	}
+	table, err := readTable(m, d)
+	if err != nil {
+		return nil, nil, 0, fmt.Errorf("map %s: %w", d.Name, err)
+	}
+	held.Entries = uint32(table.Len())
+	return held, table, id, nil
+}
+
+func mapID(name string, m *ebpf.Map) (uint32, error) {
+	info, err := m.Info()
+	if err != nil {
+		return 0, fmt.Errorf("map %s: %w", name, err)
+	}
+	id, ok := info.ID()
+	if !ok {
+		return 0, fmt.Errorf("map %s: the kernel does not say its id", name)
+	}
+	return uint32(id), nil
+}
+
+// sameAsOwned refuses a pin that someone has replaced under an owner: programs
+// go on with the old map, and what is written into the new one serves nobody.
+func (k *Kernel) sameAsOwned(name string, id uint32) error {
+	m := k.owned[name]
+	if m == nil {
+		return nil
+	}
+	mine, err := mapID(name, m)
+	if err != nil {
+		return err
+	}
+	if mine != id {
+		return fmt.Errorf("%w: map %s: its pin is now map %d, the agent and its programs hold map %d: restart the agent", ErrIncompatible, name, id, mine)
+	}
+	return nil
+}
+
+// reader reads all entries of a map into a sorted table.
+type reader func(*ebpf.Map, layout.Desc) (*layout.Table, error)
+
+// readers are by map: batches need the sizes at compile time.
+var readers = map[layout.MapID]reader{
+	layout.Services4:     readBatch[[12]byte, [12]byte],
+	layout.Services6:     readBatch[[24]byte, [12]byte],
+	layout.Backends4:     readBatch[[4]byte, [12]byte],
+	layout.Backends6:     readBatch[[4]byte, [24]byte],
+	layout.ReverseNAT4:   readBatch[[2]byte, [6]byte],
+	layout.ReverseNAT6:   readBatch[[2]byte, [18]byte],
+	layout.AffinityMatch: readBatch[[8]byte, [1]byte],
+	layout.SourceRange4:  readEach,
+	layout.SourceRange6:  readEach,
+	layout.Maglev4:       readInner,
+	layout.Maglev6:       readInner,
+}
+
+// attempts bounds how often a map that changes during the read is read again.
+const attempts = 5
+
+func readTable(m *ebpf.Map, d layout.Desc) (*layout.Table, error) {
+	var err error
+	for range attempts {
+		var t *layout.Table
+		t, err = readers[d.ID](m, d)
+		if err == nil {
+			return t, nil
+		}
+		if !errors.Is(err, ebpf.ErrIterationAborted) {
+			break
+		}
+	}
+	return nil, err
+}
+
+// chunk is how many entries one call reads; the gain ends at about a thousand.
+const chunk = 4096
+
+// readBatch reads by BPF_MAP_LOOKUP_BATCH (kernel 5.6), else entry by entry.
+func readBatch[K, V any](m *ebpf.Map, d layout.Desc) (*layout.Table, error) {
+	for size := min(chunk, int(m.MaxEntries())); ; size *= 2 {
+		t, err := batches[K, V](m, d, size)
+		switch {
+		case errors.Is(err, ebpf.ErrNotSupported):
+			return readEach(m, d)
+		case errors.Is(err, unix.ENOSPC) && size < 1<<20:
+			continue // a bucket holds more entries than one call may return
+		}
+		return t, err
+	}
+}
+
+func batches[K, V any](m *ebpf.Map, d layout.Desc, size int) (*layout.Table, error) {
+	var cursor ebpf.MapBatchCursor
+	keys, values := make([]K, size), make([]V, size)
+	t := layout.NewTable(d.KeySize, d.ValueSize, 0)
+	for {
+		n, err := m.BatchLookup(&cursor, keys, values, nil)
+		if err != nil && !errors.Is(err, ebpf.ErrKeyNotExist) {
+			return nil, err
+		}
+		for i := range n {
+			t.Append(bytesOf(&keys[i]), bytesOf(&values[i]))
+		}
+		if err != nil { // the end
+			t.Sort()
+			return t, nil
+		}
+	}
+}
+
+// readEach reads by iteration. Keys are collected by it and values with them; a
+// map that changes under it is ErrIterationAborted or misses what was just
+// written, which the next read sees.
+func readEach(m *ebpf.Map, d layout.Desc) (*layout.Table, error) {
+	t := layout.NewTable(d.KeySize, d.ValueSize, 0)
+	key, value := make([]byte, d.KeySize), make([]byte, d.ValueSize)
+	entries := m.Iterate()
+	for entries.Next(&key, &value) {
+		t.Append(key, value)
+	}
+	if err := entries.Err(); err != nil {
+		return nil, err
+	}
+	t.Sort()
+	return t, nil
+}
+
+// readInner reads a map of maps: each inner map's one value.
+func readInner(m *ebpf.Map, d layout.Desc) (*layout.Table, error) {
+	var t *layout.Table
+	var key []byte
+	var id ebpf.MapID
+	entries := m.Iterate()
+	for entries.Next(&key, &id) {
+		value, err := innerValue(id)
+		if err != nil {
+			return nil, err
+		}
+		if t == nil {
+			t = layout.NewTable(d.KeySize, len(value), 0)
+		}
+		if fits := t.Accepts(key, value); !fits {
+			return nil, fmt.Errorf("%w: inner map %d has a value of %d bytes, others another size", ErrIncompatible, id, len(value))
+		}
+		t.Append(key, value)
+	}
+	if err := entries.Err(); err != nil {
+		return nil, err
+	}
+	if t == nil {
+		return layout.NewTable(d.KeySize, 4, 0), nil
+	}
+	t.Sort()
+	return t, nil
+}
+
+func innerValue(id ebpf.MapID) ([]byte, error) {
+	inner, err := ebpf.NewMapFromID(id)
+	if err != nil {
+		return nil, fmt.Errorf("inner map %d: %w", id, err)
+	}
+	defer inner.Close()
+	value, err := inner.LookupBytes(uint32(0))
+	if err != nil {
+		return nil, fmt.Errorf("inner map %d: %w", id, err)
+	}
+	return value, nil
+}
+
+// attachments reads the links. ids are the pinned maps'.
+func (k *Kernel) attachments(ids map[uint32]bool) ([]state.Attachment, error) {
+	list, err := bpf.Attachments(k.pins.links)
+	if err != nil {
+		return nil, err
+	}
+	want := uint64(0)
+	if k.cgroup != "" {
+		// A cgroup that is gone is no id: then every link is at another one.
+		if want, err = bpf.CgroupID(k.cgroup); err != nil && !errors.Is(err, os.ErrNotExist) {
+			return nil, err
+		}
+	}
+	var out []state.Attachment
+	for _, a := range list {
+		target, err := k.target(a, want, ids)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, state.Attachment{Program: a.Name, Attach: bpf.AttachName(a.Attach), Target: target})
+	}
+	return out, nil
+}
+
+// target says where a link hangs, in the words of state.Attachment.
+func (k *Kernel) target(a bpf.Attached, want uint64, ids map[uint32]bool) (string, error) {
+	switch {
+	case a.CgroupID == 0:
+		return "", nil
+	case a.CgroupID != want || want == 0:
+		return fmt.Sprintf("cgroup:%d", a.CgroupID), nil
+	}
+	stale, err := staleMaps(a.MapIDs, ids)
+	if err != nil {
+		return "", err
+	}
+	if stale {
+		return plan.StaleMaps, nil
+	}
+	return k.cgroup, nil
+}
+
+// staleMaps tells whether a program holds a load-balancer map that is not
+// pinned. A family that is switched off has no pin, and its maps are the
+// program's own; so only a map whose name is that of a pin counts.
+func staleMaps(held []uint32, pinned map[uint32]bool) (bool, error) {
+	var names []string
+	for _, d := range layout.Maps() {
+		names = append(names, d.Name[:min(len(d.Name), kernelName)])
+	}
+	for _, id := range held {
+		if pinned[id] {
+			continue
+		}
+		name, err := mapName(id)
+		if err != nil {
+			return false, err
+		}
+		if slices.Contains(names, name) && !strings.HasSuffix(name, privateSuffix) {
+			return true, nil
+		}
+	}
+	return false, nil
+}
+
+// kernelName is how many bytes of a map's name the kernel keeps.
+const kernelName = 15
+
+func mapName(id uint32) (string, error) {
+	m, err := ebpf.NewMapFromID(ebpf.MapID(id))
+	if err != nil {
+		return "", fmt.Errorf("map %d: %w", id, err)
+	}
+	defer m.Close()
+	info, err := m.Info()
+	if err != nil {
+		return "", fmt.Errorf("map %d: %w", id, err)
+	}
+	return info.Name, nil
+}
