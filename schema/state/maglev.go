@@ -8,15 +8,15 @@ import (
 )
 
 // CondenseMaglev condenses a lookup table: table holds an index into backends
-// for each of its positions. An index outside of backends counts as "?", the
-// unknown backend. The digest is the SHA-256, in hex, over the backends' names
+// for each of its positions. An index outside of backends counts as the
+// unknown backend, the zero Endpoint. The digest is the SHA-256, in hex, over the backends' names
 // in table order, each followed by a line feed.
 func CondenseMaglev(frontend FrontendName, backends []Endpoint, table []uint32) MaglevTable {
 	names := make([][]byte, len(backends)+1)
 	for i, b := range backends {
 		names[i] = []byte(b.String() + "\n")
 	}
-	names[len(backends)] = []byte("?\n")
+	names[len(backends)] = []byte(Endpoint{}.String() + "\n")
 	counts := make([]int, len(names))
 	digest := sha256.New()
 	for _, i := range table {

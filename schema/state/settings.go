@@ -67,8 +67,8 @@ type LoadBalancerSettings struct {
 	LocalRedirectPolicy   bool      `json:"localRedirectPolicy"`
 	// SCTP tells whether the datapath handles SCTP; its entries are written in
 	// any case.
-	SCTP bool `json:"sctp"`
-	HealthCheckVIP        bool      `json:"healthCheckVIP"`
+	SCTP           bool `json:"sctp"`
+	HealthCheckVIP bool `json:"healthCheckVIP"`
 	// Zones maps a zone's name to its number in a backend row.
 	Zones map[string]uint8 `json:"zones,omitempty"`
 }

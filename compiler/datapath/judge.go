@@ -1,0 +1,125 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package datapath
+
+import (
+	"fmt"
+	"math"
+	"net/netip"
+
+	"plumbline.dev/plumbline/bpf/layout"
+	"plumbline.dev/plumbline/schema/state"
+)
+
+// maxIDs is how many frontends the 16-bit ids can tell apart: 1 to 65534.
+const maxIDs = math.MaxUint16 - 1
+
+var settingsOwner = owner{object: "Settings"}
+
+// settingsUsable judges the settings; without a known layout nothing can be
+// compiled.
+func (c *compiler) settingsUsable() bool {
+	s := c.settings
+	if !layout.Known(s.Layout) {
+		c.notice(state.Error, "settings/layout", &settingsOwner, "layout", "choose a supported chart version", "layout %q is not known; nothing is compiled", s.Layout)
+		return false
+	}
+	if !s.IPv4 && !s.IPv6 {
+		c.notice(state.Error, "settings/families", &settingsOwner, "ipv4", "", "neither IPv4 nor IPv6 is on: there is nothing to write")
+	}
+	if patch := patchOf(s.ChartVersion); s.Layout == state.Cilium118 && patch > 0 && patch < backported {
+		c.notice(state.Warning, "settings/unverified-release", &settingsOwner, "chartVersion", fmt.Sprintf("use 1.18.%d or later", backported),
+			"what %s writes was not verified; it is taken for 1.18.%d, and 1.18.0 differs from that", s.ChartVersion, backported)
+	}
+	if s.LoadBalancer.LocalRedirectPolicy {
+		c.notice(state.Info, "settings/local-redirect", &settingsOwner, "loadBalancer.localRedirectPolicy", "", "local redirect policies are not in the snapshot: the frontends that they redirect are compiled without them")
+	}
+	c.judgeMaglev()
+	return true
+}
+
+func (c *compiler) judgeMaglev() {
+	lb := &c.settings.LoadBalancer
+	if lb.Algorithm != state.Maglev && !lb.AlgorithmAnnotation {
+		return
+	}
+	if !c.seeded() {
+		c.notice(state.Error, "settings/maglev-table-size", &settingsOwner, "loadBalancer.maglevTableSize", fmt.Sprintf("want one of %v", TableSizes), "%d is no table size; no Maglev table is compiled", lb.MaglevTableSize)
+	}
+	var err error
+	if c.seed, err = MaglevSeed(lb.MaglevHashSeed); err != nil {
+		c.notice(state.Error, "settings/maglev-seed", &settingsOwner, "loadBalancer.maglevHashSeed", "", "%v; no Maglev table is compiled", err)
+		return
+	}
+	c.tabled = c.seeded()
+}
+
+// judgeNode says where node ports have nowhere to be.
+func (c *compiler) judgeNode() {
+	o := owner{object: fmt.Sprintf("Node %q", c.node.Name)}
+	if c.node.Name == "" {
+		c.notice(state.Error, "snapshot/no-node-name", &o, "name", "name the node", "without the node's name no endpoint is known to be local, and no host port to be its own")
+	}
+	for i, a := range c.node.Addresses {
+		if !usable(a) {
+			c.notice(state.Error, "snapshot/bad-address", &o, fmt.Sprintf("addresses[%d]", i), "", "%s is no address that a node can have; it is left out", a)
+		}
+	}
+	if c.settings.KubeProxyReplacement && len(c.node4)+len(c.node6) == 0 {
+		c.notice(state.Warning, "snapshot/no-node-address", &o, "addresses", "give the node's addresses", "without an address of the node its node ports have no entries but the unspecified one")
+	}
+}
+
+// judgeSizes compares the entries with what the maps and ids can hold.
+func (c *compiler) judgeSizes(s *state.State) {
+	var services, reverse, backends, maglev, ranges [2]int
+	for i := range s.Frontends {
+		f := &s.Frontends[i]
+		services[of(f.Address)] += 1 + len(f.Backends) + len(f.Inactive)
+		if !f.Wildcard() {
+			reverse[of(f.Address)]++
+		}
+		if n := len(f.Backends) + len(f.Inactive); n > math.MaxUint16 {
+			o := owner{object: "Service " + f.Service}
+			c.notice(state.Error, "snapshot/too-many-backends", &o, "", "split the service", "%s has %d backends; an entry holds %d at most", f.FrontendName, n, math.MaxUint16)
+		}
+	}
+	for _, b := range s.Backends {
+		backends[of(b.Address)]++
+	}
+	for _, t := range s.Maglev {
+		maglev[of(t.Frontend.Address)]++
+	}
+	for _, r := range s.SourceRanges {
+		ranges[of(r.Frontend.Address)]++
+	}
+	if n := reverse[0] + reverse[1]; n > maxIDs {
+		c.notice(state.Error, "snapshot/too-many-frontends", &settingsOwner, "", "", "%d frontends exceed the %d ids of a node", n, maxIDs)
+	}
+	m := &c.settings.Maps
+	c.full(layout.Services4, services, m.Services)
+	c.full(layout.Backends4, backends, m.Backends)
+	c.full(layout.ReverseNAT4, reverse, m.ReverseNAT)
+	c.full(layout.Maglev4, maglev, m.Maglev)
+	c.full(layout.SourceRange4, ranges, m.SourceRanges)
+	c.full(layout.AffinityMatch, [2]int{len(s.AffinityMatches)}, m.Affinity)
+}
+
+func of(a netip.Addr) int {
+	if a.Is4() {
+		return 0
+	}
+	return 1
+}
+
+// full says where a map and its IPv6 sibling, the id behind it, can't hold the
+// entries, or are filled to nine tenths. A size of 0 is not judged.
+func (c *compiler) full(id layout.MapID, count [2]int, size uint32) {
+	for i, n := range count {
+		if name := id + layout.MapID(i); size > 0 && n > int(size) {
+			c.notice(state.Error, "snapshot/map-full", &settingsOwner, "maps", "raise bpf.lbMapMax", "map %q: %d entries exceed max_entries %d", name, n, size)
+		} else if size > 0 && n*10 > int(size)*9 {
+			c.notice(state.Warning, "snapshot/map-nearly-full", &settingsOwner, "maps", "raise bpf.lbMapMax", "map %q: %d entries of max_entries %d", name, n, size)
+		}
+	}
+}

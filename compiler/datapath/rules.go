@@ -1,0 +1,156 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package datapath
+
+import (
+	"strconv"
+	"strings"
+
+	"plumbline.dev/plumbline/schema/state"
+)
+
+// rules are what one Cilium release does otherwise than another, where the
+// difference can be seen in a State. Each was read from the sources of 1.17.2,
+// 1.18.0, 1.18.6, 1.19.0 and 1.20.2, and confirmed by running those where the
+// vectors show it.
+type rules struct {
+	// needsSlice: a service without any EndpointSlice is not written at all (1.17).
+	needsSlice bool
+	// keepsUnready: endpoints that are neither ready nor serving stay in the
+	// backends map (from 1.18.6 on); before that they are dropped.
+	keepsUnready bool
+	// exactPortName: a slice's port name must equal the service's (1.17); later
+	// an unnamed port matches every name.
+	exactPortName bool
+	// policyFlagsByType: the traffic-policy flags stand only on types that the
+	// policy is for (1.17); later on every frontend of the service.
+	policyFlagsByType bool
+	// ownAlgorithm: the master names the global algorithm (1.17); later it is
+	// undefined unless the service is annotated.
+	ownAlgorithm bool
+	// matchAll: every backend has an affinity match, in whatever state (1.17);
+	// later only active ones.
+	matchAll bool
+	// settingsDecide: session affinity matches, source ranges and the internal
+	// traffic policy depend on their settings (1.17).
+	settingsDecide bool
+	// internalFilter: the internal traffic policy's setting decides which
+	// backends are taken, though not the flags (1.18).
+	internalFilter bool
+	// rangesEverywhere: source ranges are written for every frontend (from 1.18 on).
+	rangesEverywhere bool
+	// proxyVIPs: load-balancer IPs of mode Proxy are frontends too (1.18.0).
+	proxyVIPs bool
+	// hybridDSR: mode hybrid means DSR for TCP (from 1.18.6 on).
+	hybridDSR bool
+	// denyNeedsRange: the deny flag stands only beside the source-range flag
+	// (from 1.18.6 on).
+	denyNeedsRange bool
+	// rangeFlag: the types whose frontends check source ranges.
+	rangeFlag [state.HostPort + 1]bool
+	// withoutKPR: the types that are written without the kube-proxy replacement.
+	withoutKPR [state.HostPort + 1]bool
+	// loopbackExpands: a HostPort on a loopback address is written for the node's
+	// addresses too (from 1.18 on).
+	loopbackExpands bool
+	// unspecifiedHostIP: hostIP 0.0.0.0 means the same as none (1.17); later such
+	// a HostPort is not written.
+	unspecifiedHostIP bool
+	// nodeSelector: the annotation service.cilium.io/node-selector is known, and
+	// so is proxy-delegation (from 1.18 on).
+	nodeSelector bool
+	// topology is how zone and node hints are used.
+	topology topology
+	// rejectsWhole: a service one of whose addresses is taken is not written at
+	// all (from 1.18 on); before that only the address is lost.
+	rejectsWhole bool
+	// wildcards: an entry for all ports of each ClusterIP and load-balancer IP
+	// (from 1.19 on).
+	wildcards bool
+	// sparesNode: no wildcard on the node's own addresses, and node-port entries
+	// give way to an entry that a service has on the node's address (1.20).
+	sparesNode bool
+	// trimsRanges: spaces around a source range are cut off (1.17).
+	trimsRanges bool
+}
+
+// topology is how a release uses the hints of EndpointSlices.
+type topology uint8
+
+const (
+	// wholeService: unless every endpoint has hints and one names this zone, all
+	// endpoints are taken; not at all with a Local policy of either kind (1.17).
+	wholeService topology = iota
+	// perBackend: an endpoint whose hints name other zones is left out (1.18).
+	perBackend
+	// perFrontend: as wholeService, judged over a frontend's candidates (1.19).
+	perFrontend
+	// activeOnly: as perFrontend, judged over the active ones; node hints too (1.20).
+	activeOnly
+)
+
+var topologies = map[state.Layout]topology{
+	state.Cilium117: wholeService, state.Cilium118: perBackend, state.Cilium119: perFrontend, state.Cilium120: activeOnly,
+}
+
+// minor and patch of the releases between which a behaviour changed.
+const (
+	minor17 = 17
+	minor18 = 18
+	minor19 = 19
+	minor20 = 20
+	// backported is the first verified 1.18 patch with the endpoint conditions,
+	// hybrid DSR and source-range rules of 1.19; 1.18.0 has none of them.
+	backported = 6
+)
+
+func rulesOf(s *state.Settings, patch int) rules {
+	minor := minorOf(s.Layout)
+	old := minor == minor17
+	late := minor > minor18 || minor == minor18 && patch > 0
+	r := rules{
+		needsSlice: old, exactPortName: old, policyFlagsByType: old, ownAlgorithm: old, matchAll: old,
+		settingsDecide: old, unspecifiedHostIP: old, trimsRanges: old,
+		keepsUnready: late, hybridDSR: late, denyNeedsRange: late,
+		internalFilter:   minor == minor18,
+		rangesEverywhere: !old, loopbackExpands: !old, nodeSelector: !old, rejectsWhole: !old,
+		proxyVIPs: minor == minor18 && patch == 0,
+		wildcards: minor >= minor19, sparesNode: minor >= minor20,
+		topology: topologies[s.Layout],
+	}
+	all := s.LoadBalancer.SourceRangeAllTypes
+	r.rangeFlag = [...]bool{
+		state.ClusterIP:    all && (!old || s.LoadBalancer.ExternalClusterIP),
+		state.NodePort:     all,
+		state.LoadBalancer: true,
+		state.ExternalIPs:  all && !old || minor == minor20,
+		state.HostPort:     false,
+	}
+	if minor == minor18 && patch == 0 {
+		r.rangeFlag = [...]bool{true, true, true, true, false}
+	}
+	r.withoutKPR[state.ClusterIP] = true
+	r.withoutKPR[state.LoadBalancer] = minor == minor19
+	r.withoutKPR[state.ExternalIPs] = minor >= minor19
+	return r
+}
+
+func minorOf(l state.Layout) int { return int(l-state.Cilium117) + minor17 }
+
+// patchOf gives the patch number of "1.18.6" or "v1.18.6-rc.1"; a text without
+// one is taken for the newest.
+func patchOf(chartVersion string) int {
+	parts := strings.SplitN(chartVersion, ".", 3)
+	if len(parts) < 3 {
+		return backported
+	}
+	digits := strings.IndexFunc(parts[2], func(r rune) bool { return r < '0' || r > '9' })
+	if digits < 0 {
+		digits = len(parts[2])
+	}
+	patch, err := strconv.Atoi(parts[2][:digits])
+	if err != nil {
+		return backported
+	}
+	return patch
+}
