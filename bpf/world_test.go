@@ -59,6 +59,7 @@ func requireKernel(t testing.TB) {
 type testWorld struct {
 	t      *testing.T
 	maps   map[string]*ebpf.Map
+	served map[state.Endpoint]bool
 	cgroup string
 	links  string
 	in     io.Writer
@@ -76,7 +77,7 @@ func newHostWorld(t *testing.T, cfg Config) *testWorld { return newTestWorldIn(t
 func newTestWorldIn(t *testing.T, cfg Config, clone uintptr) *testWorld {
 	t.Helper()
 	requireKernel(t)
-	w := &testWorld{t: t, maps: testMaps(t), cgroup: testCgroup(t), links: filepath.Join(testBPFFS(t), "links")}
+	w := &testWorld{t: t, served: map[state.Endpoint]bool{}, maps: testMaps(t), cgroup: testCgroup(t), links: filepath.Join(testBPFFS(t), "links")}
 	objects, err := Load(cfg, w.maps)
 	if err != nil {
 		t.Fatalf("load: %+v", err)
@@ -247,11 +248,18 @@ func (w *testWorld) hold(text string) {
 			}
 		}
 	}
-	var serve []string
 	for _, b := range st.Backends {
-		serve = append(serve, strings.ToLower(b.Protocol.String())+" "+netip.AddrPortFrom(b.Address, b.Port).String())
+		w.serveBackend(b.Endpoint)
 	}
-	w.do(probe{Serve: serve})
+}
+
+// serveBackend has the child answer as a backend, once.
+func (w *testWorld) serveBackend(b state.Endpoint) {
+	w.t.Helper()
+	if !w.served[b] {
+		w.served[b] = true
+		w.do(probe{Serve: []string{strings.ToLower(b.Protocol.String()) + " " + netip.AddrPortFrom(b.Address, b.Port).String()}})
+	}
 }
 
 // child obeys probes until stdin ends.

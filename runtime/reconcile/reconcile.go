@@ -1,0 +1,295 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package reconcile holds the kernel to the wanted State: observe, plan, apply,
+// report, round after round. It decides when something may be written; what and
+// in which order is runtime/plan's, and how is runtime/store's.
+//
+// Invariants that this package holds, by their names in docs/ARCHITECTURE.md:
+//
+//	I1  a failed read is never an absence: a round whose read fails plans nothing
+//	I2  nothing is pruned before the wanted State is complete, and an empty one
+//	    needs an explicit opt-in
+//	I5  drift is confirmed before it is reported
+package reconcile
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"plumbline.dev/plumbline/bpf/layout"
+	"plumbline.dev/plumbline/runtime/plan"
+	"plumbline.dev/plumbline/runtime/store"
+	"plumbline.dev/plumbline/schema/state"
+)
+
+// ErrEmpty is reported where the wanted State has no frontend and that was not
+// explicitly allowed (I2).
+var ErrEmpty = errors.New("the wanted state has no frontend: allow an empty one explicitly if that is meant")
+
+// Source gives the wanted State: complete, or an error (I2).
+type Source interface {
+	State(ctx context.Context) (*state.State, error)
+}
+
+// Config is what a Reconciler works with.
+type Config struct {
+	Store  store.Store
+	Source Source
+	Mode   state.Mode // Observe or Own
+	// Interval lies between two rounds, Grace at least between the two reads
+	// that confirm a drift.
+	Interval, Grace time.Duration
+	// AllowEmpty lets a wanted State without frontends empty the maps.
+	AllowEmpty bool
+	// Report is called once a round, from the round's own goroutine.
+	Report func(Report)
+	Log    *slog.Logger
+}
+
+// Reconciler runs rounds, one at a time.
+type Reconciler struct {
+	cfg Config
+
+	want    *state.State // the last complete one
+	wantAt  time.Time
+	digest  string         // of want
+	applied string         // digest of the last want that the kernel was brought to
+	ids     *layout.Ledger // as given by our last plan; nil until then
+	seen    map[string]time.Time
+	request chan struct{}
+}
+
+// New makes a Reconciler. The error names every field that makes no sense.
+func New(cfg Config) (*Reconciler, error) {
+	var errs []error
+	if cfg.Store == nil || cfg.Source == nil {
+		errs = append(errs, errors.New("reconcile: a store and a source are needed"))
+	}
+	if cfg.Mode != state.Observe && cfg.Mode != state.Own {
+		errs = append(errs, fmt.Errorf("reconcile: mode %s is not available: want observe or own", cfg.Mode))
+	}
+	if cfg.Interval <= 0 || cfg.Grace < 0 {
+		errs = append(errs, fmt.Errorf("reconcile: interval %s and grace %s: the interval must be above 0, the grace not below", cfg.Interval, cfg.Grace))
+	}
+	if cfg.Report == nil {
+		cfg.Report = func(Report) {}
+	}
+	if cfg.Log == nil {
+		cfg.Log = slog.New(slog.DiscardHandler)
+	}
+	return &Reconciler{cfg: cfg, seen: map[string]time.Time{}, request: make(chan struct{}, 1)}, errors.Join(errs...)
+}
+
+// Run runs rounds until ctx ends, which is no error. It leaves the kernel as it
+// is (I8). A round with an unconfirmed difference is followed by the next one
+// after the grace already.
+func (r *Reconciler) Run(ctx context.Context) error {
+	for {
+		report := r.Round(ctx)
+		pause := r.cfg.Interval
+		if report.Counts.Unconfirmed > 0 && r.cfg.Grace < pause {
+			pause = r.cfg.Grace
+		}
+		timer := time.NewTimer(pause)
+		select {
+		case <-ctx.Done():
+			timer.Stop()
+			return nil
+		case <-r.request:
+			timer.Stop()
+		case <-timer.C:
+		}
+	}
+}
+
+// Request asks for a round at once. It never blocks; requests that come while
+// one is waiting are one.
+func (r *Reconciler) Request() {
+	select {
+	case r.request <- struct{}{}:
+	default:
+	}
+}
+
+// Round observes, plans, applies what the mode allows, and reports.
+func (r *Reconciler) Round(ctx context.Context) Report {
+	report := r.round(ctx)
+	r.log(report)
+	r.cfg.Report(report)
+	return report
+}
+
+func (r *Reconciler) round(ctx context.Context) Report {
+	report := Report{Time: time.Now(), Mode: r.cfg.Mode}
+	changed, err := r.observeWant(ctx, &report)
+	if r.want == nil {
+		return fail(report, Uninitialized, reasonOf(err), err)
+	}
+	have, result, fault := r.compare(ctx, &report)
+	if fault != nil {
+		return *fault
+	}
+	report.Digest.Have, _ = plan.DigestHave(have) // compare has decoded it already
+	confirmed := r.confirm(result.Drifts, changed, report.Time)
+	report.Drifts = confirmed
+	report.Counts.Unconfirmed = len(result.Drifts) - len(confirmed)
+	r.act(ctx, result, &report)
+	if err != nil { // the audit ran against the last complete State
+		report.Err = err
+		if report.Status == InSync {
+			report.Reason = ReasonSourceFailed
+		}
+	}
+	return report
+}
+
+// observeWant fetches the wanted State. Where that fails the last complete one
+// stays in force; the first one has nothing before it.
+func (r *Reconciler) observeWant(ctx context.Context, report *Report) (changed bool, err error) {
+	want, err := r.cfg.Source.State(ctx)
+	if err == nil && len(want.Frontends) == 0 && !r.cfg.AllowEmpty {
+		err = ErrEmpty
+	}
+	if err == nil {
+		digest := plan.Digest(want)
+		changed = digest != r.digest
+		r.want, r.wantAt, r.digest = want, report.Time, digest
+	}
+	if r.want != nil {
+		report.WantAgeSeconds = report.Time.Sub(r.wantAt).Seconds()
+		report.Digest.Want = r.digest
+		report.Counts.Frontends, report.Counts.Backends = len(r.want.Frontends), len(r.want.Backends)
+	}
+	return changed, err
+}
+
+// compare reads the kernel and diffs. A read that fails plans nothing (I1).
+func (r *Reconciler) compare(ctx context.Context, report *Report) (*plan.Have, *plan.Result, *Report) {
+	have, err := r.cfg.Store.Read(ctx)
+	if err != nil {
+		status, reason := Unknown, ReasonReadFailed
+		if errors.Is(err, store.ErrIncompatible) {
+			status, reason = Incompatible, ReasonLayout
+		}
+		failed := fail(*report, status, reason, err)
+		return nil, nil, &failed
+	}
+	result, err := plan.Diff(have, r.want, r.ids)
+	if err != nil {
+		failed := fail(*report, Incompatible, ReasonLayout, err)
+		return nil, nil, &failed
+	}
+	return have, result, nil
+}
+
+// confirm keeps the drifts that were there at least the grace ago as well, with
+// the wanted State unchanged since (I5). A wanted State that changed starts the
+// count anew: what differs then is a change under way, not drift.
+func (r *Reconciler) confirm(found []plan.Drift, changed bool, now time.Time) []Drift {
+	before := r.seen
+	if changed {
+		before = nil
+	}
+	r.seen = make(map[string]time.Time, len(found))
+	var confirmed []Drift
+	for _, d := range found {
+		key := d.Key()
+		since, again := before[key]
+		if !again {
+			r.seen[key] = now
+			continue
+		}
+		r.seen[key] = since
+		if age := now.Sub(since); age >= r.cfg.Grace {
+			confirmed = append(confirmed, Drift{Drift: d, Since: since, AgeSeconds: age.Seconds()})
+		}
+	}
+	return confirmed
+}
+
+// act writes, if the mode may and there is cause: a wanted State that the
+// kernel was never brought to, or a confirmed drift.
+func (r *Reconciler) act(ctx context.Context, result *plan.Result, report *Report) {
+	report.Planned = len(result.Plan)
+	rollout := r.cfg.Mode == state.Own && r.applied != r.digest
+	mend := r.cfg.Mode == state.Own && len(report.Drifts) > 0
+	switch {
+	case len(result.Drifts) == 0:
+		report.Status, report.Reason = InSync, ReasonInSync
+		r.settle(result)
+	case rollout || mend && len(result.Plan) > 0:
+		r.apply(ctx, result, rollout, report)
+	case len(report.Drifts) > 0:
+		report.Status, report.Reason = Drifted, ReasonDriftDetected
+	default:
+		report.Status, report.Reason = OutOfSync, ReasonUnconfirmed
+	}
+}
+
+// settle notes that the kernel holds the wanted State.
+func (r *Reconciler) settle(result *plan.Result) { r.applied, r.ids = r.digest, result.Ledger }
+
+func (r *Reconciler) apply(ctx context.Context, result *plan.Result, rollout bool, report *Report) {
+	var err error
+	report.Applied, err = r.cfg.Store.Apply(ctx, result.Plan)
+	if err != nil {
+		report.Status, report.Reason = OutOfSync, ReasonApplyFailed
+		report.Err = fmt.Errorf("step %d of %d: %w", report.Applied+1, len(result.Plan), err)
+		return
+	}
+	reason := ReasonDriftCorrected
+	if rollout {
+		reason = ReasonApplied
+	}
+	r.verify(ctx, result, reason, report)
+}
+
+// verify reads the kernel again: only what is there has been applied.
+func (r *Reconciler) verify(ctx context.Context, applied *plan.Result, reason Reason, report *Report) {
+	r.ids = applied.Ledger
+	have, result, fault := r.compare(ctx, report)
+	if fault != nil {
+		report.Status, report.Reason, report.Err = fault.Status, fault.Reason, fault.Err
+		return
+	}
+	report.Digest.Have, _ = plan.DigestHave(have) // compare has decoded it already
+	r.seen = map[string]time.Time{}
+	report.Counts.Unconfirmed = len(result.Drifts)
+	if len(result.Drifts) > 0 {
+		report.Status, report.Reason = OutOfSync, ReasonUnconfirmed
+		return
+	}
+	report.Status, report.Reason = InSync, reason
+	r.settle(result)
+}
+
+func fail(report Report, status Status, reason Reason, err error) Report {
+	report.Status, report.Reason, report.Err = status, reason, err
+	return report
+}
+
+func reasonOf(err error) Reason {
+	if errors.Is(err, ErrEmpty) {
+		return ReasonEmpty
+	}
+	return ReasonSourceFailed
+}
+
+// log writes a line a round: brief counts; the drifts are in the report.
+func (r *Reconciler) log(report Report) {
+	level := slog.LevelInfo
+	attrs := []slog.Attr{
+		slog.String("status", report.Status.String()), slog.String("reason", string(report.Reason)),
+		slog.Int("frontends", report.Counts.Frontends), slog.Int("backends", report.Counts.Backends),
+		slog.Int("drifts", len(report.Drifts)), slog.Int("unconfirmed", report.Counts.Unconfirmed),
+		slog.Int("planned", report.Planned), slog.Int("applied", report.Applied),
+	}
+	if report.Err != nil {
+		level = slog.LevelError
+		attrs = append(attrs, slog.String("error", report.Err.Error()))
+	}
+	r.cfg.Log.LogAttrs(context.Background(), level, "round", attrs...)
+}
