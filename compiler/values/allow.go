@@ -1,0 +1,108 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package values
+
+import (
+	"strings"
+
+	"plumbline.dev/plumbline/compiler/diag"
+)
+
+// Allow lets keys pass that the chart does not know. Pattern is a path; a *
+// in a name stands for any text in that name. It covers the key it names and
+// all below: "extras", "hubble.my*", "*.mirror".
+type Allow struct {
+	Pattern   string
+	Positions []diag.Position
+}
+
+type allowances struct {
+	patterns []pattern
+}
+
+type pattern struct {
+	Allow
+	names []string
+	used  bool
+}
+
+func (c *checker) parseAllow(allow []Allow) *allowances {
+	out := &allowances{}
+	for _, a := range allow {
+		names, err := Split(a.Pattern)
+		if err != nil {
+			c.add(CodeAllowBad, "", a.Positions, "write a path such as hubble.mirror or extras.*",
+				"allowUnknown %q is no pattern: want names with dots between", a.Pattern)
+			continue
+		}
+		out.patterns = append(out.patterns, pattern{Allow: a, names: names})
+	}
+	return out
+}
+
+// allowed tells whether some pattern covers the path, and reports that it did:
+// what is let pass is still said.
+func (c *checker) allowed(path string, at []diag.Position) bool {
+	if len(c.allow.patterns) == 0 {
+		return false
+	}
+	names, err := Split(path)
+	if err != nil {
+		return false
+	}
+	first := ""
+	for i := range c.allow.patterns {
+		p := &c.allow.patterns[i]
+		if p.covers(names) {
+			p.used = true
+			if first == "" {
+				first = p.Pattern
+			}
+		}
+	}
+	if first == "" {
+		return false
+	}
+	c.add(CodeAllowed, path, at, "", "%s does nothing in the Cilium %s chart; allowUnknown %q lets it pass", show(path), c.table.Minor, first)
+	return true
+}
+
+func (p *pattern) covers(names []string) bool {
+	if len(names) < len(p.names) {
+		return false
+	}
+	for i, glob := range p.names {
+		if !matchName(glob, names[i]) {
+			return false
+		}
+	}
+	return true
+}
+
+// matchName matches a name against a glob whose * is any text.
+func matchName(glob, name string) bool {
+	parts := strings.Split(glob, "*")
+	if len(parts) == 1 {
+		return glob == name
+	}
+	rest, ok := strings.CutPrefix(name, parts[0])
+	if !ok {
+		return false
+	}
+	for _, part := range parts[1 : len(parts)-1] {
+		i := strings.Index(rest, part)
+		if i < 0 {
+			return false
+		}
+		rest = rest[i+len(part):]
+	}
+	return strings.HasSuffix(rest, parts[len(parts)-1])
+}
+
+func (c *checker) unusedAllow() {
+	for i := range c.allow.patterns {
+		if p := &c.allow.patterns[i]; !p.used {
+			c.add(CodeAllowUnused, "", p.Positions, "take it out", "allowUnknown %q matches no key of the values", p.Pattern)
+		}
+	}
+}
