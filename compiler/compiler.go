@@ -1,0 +1,186 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package compiler compiles a loaded Environment into an Artifact: the Helm
+// values, the manifests around them and the Settings of the datapath. It is
+// pure (I9): it opens nothing, asks for no time and no environment variable.
+package compiler
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"plumbline.dev/plumbline/compiler/diag"
+	"plumbline.dev/plumbline/compiler/emit"
+	"plumbline.dev/plumbline/compiler/load"
+	"plumbline.dev/plumbline/compiler/lower"
+	"plumbline.dev/plumbline/compiler/values"
+	"plumbline.dev/plumbline/schema/state"
+)
+
+// The codes of Compile's own findings. Those of its passes are theirs.
+const (
+	codeChartVersion = "chart/unknown-minor" // no table of values, no map layout
+	codeChartSource  = "chart/source"        // Flux can't take the chart from there
+	codeEmit         = "emit/failed"         // the manifests can't be written
+
+	codeDuplicateName = "env/duplicate-name" // two folders state one environment
+)
+
+// Artifact is what one environment compiles to.
+type Artifact struct {
+	Name     string
+	Files    []emit.File // the manifests, by path
+	Values   map[string]any
+	Settings *state.Settings
+	// Variables are for manifests that substitute them.
+	Variables []emit.Variable
+}
+
+// Compile compiles an environment. The Artifact is nil exactly where the
+// environment is not complete or a finding is an Error; of an incomplete
+// environment it finds what can be found of the values alone. The findings are
+// sorted, and do not repeat Load's.
+func Compile(env *load.Environment) (*Artifact, diag.List) {
+	c := &compilation{env: env}
+	c.lower()
+	list := c.findings()
+	if c.settings == nil || list.Count(diag.Error) > 0 {
+		return nil, list
+	}
+	files, err := emit.Manifests(env, c.values, emit.Options{SkipChartSchema: c.skipSchema})
+	if err != nil {
+		c.add(codeEmit, "", err.Error(), "", nil)
+		return nil, c.findings()
+	}
+	return &Artifact{Name: env.Name, Files: files, Values: c.values, Settings: c.settings, Variables: emit.Variables(env)}, list
+}
+
+// Vet finds what Compile finds, and writes no manifests.
+func Vet(env *load.Environment) diag.List {
+	c := &compilation{env: env}
+	c.lower()
+	return c.findings()
+}
+
+// compilation is one run of Compile.
+type compilation struct {
+	env  *load.Environment
+	list diag.List
+
+	values     map[string]any
+	skipSchema bool            // the chart's schema refuses values that are right
+	settings   *state.Settings // nil where something is in the way
+}
+
+func (c *compilation) add(code, path, message, hint string, at []diag.Position) {
+	c.list = append(c.list, diag.Diagnostic{Code: code, Path: path, Message: message, Hint: hint, Positions: at})
+}
+
+// findings are those so far, as the environment's rules weigh them.
+func (c *compilation) findings() diag.List {
+	if c.env == nil {
+		return nil
+	}
+	return ruled(c.list, c.env.Rules).Sort()
+}
+
+// lower goes through the passes that judge. One whose input is not right does
+// not run.
+func (c *compilation) lower() {
+	if c.env == nil || c.env.Chart.Version == "" {
+		return // Load has a finding
+	}
+	table, err := values.For(c.env.Chart.Version)
+	if err != nil {
+		c.add(codeChartVersion, "environment.chart.version", err.Error(), "", c.env.Positions("chart", "version"))
+		return
+	}
+	node := values.FromCUE(c.env.Values, load.Author)
+	c.check(table, node)
+	free, ok := node.Data().(map[string]any)
+	if !ok || !c.env.Complete {
+		return
+	}
+	c.chartSource()
+	var found diag.List
+	c.values, found = lower.Values(c.env, free)
+	c.list = append(c.list, found...)
+	c.settings, found = lower.Settings(c.env, table.Merge(c.values))
+	c.list = append(c.list, c.untold(found)...)
+}
+
+// check judges the free Helm values by the chart's table. What has no value at
+// all is Load's to tell.
+func (c *compilation) check(table *values.Table, node values.Node) {
+	options := values.Options{Root: "environment.values"}
+	for _, pattern := range c.env.AllowUnknown {
+		options.Allow = append(options.Allow, values.Allow{Pattern: pattern, Positions: c.env.Positions("allowUnknown")})
+	}
+	for _, d := range table.Check(node, options) {
+		if d.Code == values.CodeNullOnly {
+			c.skipSchema, d.Hint = true, "the HelmRelease that plumb builds sets disableSchemaValidation for it"
+		}
+		if d.Code != values.CodeIncomplete {
+			c.list = append(c.list, d)
+		}
+	}
+}
+
+// untold leaves out what the check of the values has told of already.
+func (c *compilation) untold(list diag.List) diag.List {
+	return slices.DeleteFunc(list, func(d diag.Diagnostic) bool {
+		return slices.ContainsFunc(c.list, func(told diag.Diagnostic) bool {
+			return told.Path == d.Path && told.Severity == diag.Error && d.Code == lower.CodeBadOption
+		})
+	})
+}
+
+// chartSource refuses a chart in a folder of a source that Flux takes no chart
+// from.
+func (c *compilation) chartSource() {
+	if !strings.HasPrefix(c.env.Chart.Source, "./") || c.env.Flux.Source.Kind != "OCIRepository" {
+		return
+	}
+	c.add(codeChartSource, "environment.chart.source", "Flux takes a chart from a folder of a GitRepository or Bucket, not of an OCIRepository",
+		"set chart: source to an oci:// or https:// address", append(c.env.Positions("chart", "source"), c.env.Positions("flux", "source", "kind")...))
+}
+
+// ruled gives findings the severity that the environment's rules give their
+// codes. What Load finds has no such choice: there is nothing to compile then.
+func ruled(list diag.List, rules map[string]load.Rule) diag.List {
+	var out diag.List
+	for _, d := range list {
+		rule, ok := rules[d.Code]
+		if ok && rule.Severity == "off" {
+			continue
+		}
+		if ok {
+			if err := d.Severity.UnmarshalText([]byte(rule.Severity)); err != nil {
+				d.Severity = diag.Error // the schema lets nothing else through
+			}
+		}
+		out = append(out, d)
+	}
+	return out
+}
+
+// Duplicates finds environments that have one name.
+func Duplicates(envs []*load.Environment) diag.List {
+	var list diag.List
+	first := map[string]*load.Environment{}
+	for _, env := range envs {
+		if env == nil || !env.Complete {
+			continue
+		}
+		other, twice := first[env.Name]
+		if !twice {
+			first[env.Name] = env
+			continue
+		}
+		list = append(list, diag.Diagnostic{Code: codeDuplicateName, Path: "environment.name",
+			Message:   fmt.Sprintf("%s and %s both state the environment %q", other.Folder, env.Folder, env.Name),
+			Positions: append(env.Positions("name"), other.Positions("name")...)})
+	}
+	return list.Sort()
+}

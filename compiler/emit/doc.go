@@ -1,0 +1,15 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package emit writes the manifests of an environment: what Flux needs to bring
+// Cilium into a cluster. It goes through kustomize, in memory, and decides
+// nothing that the environment says. It renders no chart.
+//
+// The files, below the folder that the environment's flux.path names:
+//
+//	kustomization.yaml         what Flux's own Kustomization of the cluster takes in:
+//	environment.yaml           the ConfigMap of those who still substitute variables
+//	cilium.yaml                a Flux Kustomization of the folder cilium/
+//	cilium/kustomization.yaml
+//	cilium/helmrelease.yaml
+//	cilium/source.yaml         where the chart comes from, unless it is in the same source
+package emit

@@ -1,0 +1,169 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package emit
+
+import (
+	"bytes"
+	"cmp"
+	"fmt"
+	"path"
+	"slices"
+	"strings"
+
+	"sigs.k8s.io/kustomize/api/krusty"
+	"sigs.k8s.io/kustomize/api/types"
+	"sigs.k8s.io/kustomize/kyaml/filesys"
+	"sigs.k8s.io/yaml"
+
+	"plumbline.dev/plumbline/compiler/load"
+)
+
+// File is a file to write. Path is slashed and relative.
+type File struct {
+	Path string
+	Data []byte
+}
+
+// Kustomization is the name of the files that are kustomize's own: no objects of
+// a cluster.
+const Kustomization = "kustomization.yaml"
+
+// Options are what the manifests need beside the environment and its values.
+type Options struct {
+	// SkipChartSchema makes Helm leave the chart's own schema aside: it refuses
+	// values that are right.
+	SkipChartSchema bool
+}
+
+// Manifests gives the files of an environment, by path. Equal input gives equal
+// bytes (I9).
+func Manifests(env *load.Environment, values map[string]any, o Options) ([]File, error) {
+	root := folder{name: "."}
+	var files []File
+	for _, s := range stages(env, values, o) {
+		inner := folder{name: s.name}
+		for i, name := range s.files {
+			inner.add(name, s.objects[i])
+		}
+		root.add(s.name, s.kustomization(env))
+		built, err := inner.build(env)
+		if err != nil {
+			return nil, err
+		}
+		files = append(files, built...)
+	}
+	root.variables = Variables(env)
+	built, err := root.build(env)
+	if err != nil {
+		return nil, err
+	}
+	files = append(files, built...)
+	slices.SortFunc(files, func(a, b File) int { return cmp.Compare(a.Path, b.Path) })
+	return files, nil
+}
+
+// Documents joins the objects among files to one YAML stream.
+func Documents(files []File) []byte {
+	var b bytes.Buffer
+	for _, f := range files {
+		if path.Base(f.Path) == Kustomization {
+			continue
+		}
+		if b.Len() > 0 {
+			b.WriteString("---\n")
+		}
+		b.Write(f.Data)
+	}
+	return b.Bytes()
+}
+
+// YAML writes a tree with its keys sorted. What YAML 1.1 takes for a boolean is
+// quoted: Helm reads it so.
+func YAML(v any) ([]byte, error) {
+	data, err := yaml.Marshal(v)
+	if err != nil {
+		return nil, fmt.Errorf("write YAML: %w", err)
+	}
+	return data, nil
+}
+
+// folder is a folder of objects, a file each.
+type folder struct {
+	name      string
+	files     []string
+	objects   []object
+	variables []Variable // of the ConfigMap "environment", if there are any
+}
+
+func (f *folder) add(name string, o object) {
+	f.files, f.objects = append(f.files, name), append(f.objects, o)
+}
+
+// build runs the folder through kustomize: labels, and the ConfigMap.
+func (f *folder) build(env *load.Environment) ([]File, error) {
+	disk := filesys.MakeFsInMemory()
+	names := map[string]string{} // file of an object, by kind and name
+	input := types.Kustomization{
+		Labels: []types.Label{{Pairs: map[string]string{"app.kubernetes.io/managed-by": "plumb", "plumbline.dev/environment": env.Name}}},
+	}
+	for i, o := range f.objects {
+		data, err := YAML(o)
+		if err != nil {
+			return nil, err
+		}
+		file := f.files[i] + ".yaml"
+		if err := disk.WriteFile("/"+file, data); err != nil {
+			return nil, fmt.Errorf("kustomize %s: %w", f.name, err)
+		}
+		input.Resources = append(input.Resources, file)
+		names[fmt.Sprint(o["kind"], "/", o["metadata"].(object)["name"])] = f.files[i]
+	}
+	if len(f.variables) > 0 {
+		input.ConfigMapGenerator = []types.ConfigMapArgs{environmentMap(env, f.variables)}
+		names["ConfigMap/environment"] = "environment"
+	}
+	data, err := YAML(input)
+	if err != nil {
+		return nil, err
+	}
+	if err := disk.WriteFile("/"+Kustomization, data); err != nil {
+		return nil, fmt.Errorf("kustomize %s: %w", f.name, err)
+	}
+	return f.run(disk, names)
+}
+
+// run gives a file for each object that kustomize makes, and the list of them.
+func (f *folder) run(disk filesys.FileSystem, names map[string]string) ([]File, error) {
+	options := krusty.MakeDefaultOptions()
+	options.PluginConfig = types.DisabledPluginConfig()
+	built, err := krusty.MakeKustomizer(options).Run(disk, "/")
+	if err != nil {
+		return nil, fmt.Errorf("kustomize %s: %w", f.name, err)
+	}
+	var files []File
+	var resources []string
+	for _, r := range built.Resources() {
+		data, err := r.AsYAML()
+		if err != nil {
+			return nil, fmt.Errorf("kustomize %s: %s %s: %w", f.name, r.GetKind(), r.GetName(), err)
+		}
+		file := names[r.GetKind()+"/"+r.GetName()] + ".yaml"
+		files, resources = append(files, File{path.Join(f.name, file), data}), append(resources, file)
+	}
+	slices.Sort(resources)
+	index := "apiVersion: kustomize.config.k8s.io/v1beta1\nkind: Kustomization\nresources:\n- " + strings.Join(resources, "\n- ") + "\n"
+	return append(files, File{path.Join(f.name, Kustomization), []byte(index)}), nil
+}
+
+// environmentMap is the ConfigMap for postBuild.substituteFrom. Flux looks again
+// at whatever substitutes from it as soon as it changes.
+func environmentMap(env *load.Environment, variables []Variable) types.ConfigMapArgs {
+	args := types.ConfigMapArgs{GeneratorArgs: types.GeneratorArgs{
+		Namespace: env.Flux.Namespace, Name: "environment",
+		Options: &types.GeneratorOptions{DisableNameSuffixHash: true, Labels: map[string]string{"reconcile.fluxcd.io/watch": "Enabled"}},
+	}}
+	for _, v := range variables {
+		args.LiteralSources = append(args.LiteralSources, v.Name+"="+v.Value)
+	}
+	return args
+}

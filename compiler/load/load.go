@@ -1,0 +1,166 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package load
+
+import (
+	"fmt"
+	"io/fs"
+	"os"
+	"path"
+	"path/filepath"
+	"strings"
+
+	"cuelang.org/go/cue"
+	"cuelang.org/go/cue/build"
+	"cuelang.org/go/cue/cuecontext"
+	cueload "cuelang.org/go/cue/load"
+	"cuelang.org/go/cue/parser"
+
+	"plumbline.dev/plumbline/compiler/diag"
+	"plumbline.dev/plumbline/schema"
+)
+
+// field is the name under which a package states its environment.
+const field = "environment"
+
+// Load reads an environment. It returns every finding of one run, sorted. The
+// Environment is complete exactly where none of them is an Error, and nil where
+// there is nothing to look at.
+func Load(src Source) (*Environment, diag.List) {
+	r := &reader{source: src, context: newContext(), places: newPlaces(src)}
+	env := r.load()
+	return env, r.findings.Sort()
+}
+
+// newContext is CUE's evaluator, whatever CUE_DEBUG says.
+func newContext() *cue.Context {
+	return cuecontext.New(cuecontext.EvaluatorVersion(cuecontext.EvalV3), cuecontext.CUE_DEBUG(""))
+}
+
+// reader holds one environment while it is read.
+type reader struct {
+	source   Source
+	context  *cue.Context
+	places   *places
+	findings diag.List
+	// consequences are told only where nothing else is wrong.
+	consequences diag.List
+}
+
+func (r *reader) load() *Environment {
+	instance := r.instance()
+	if instance == nil {
+		return nil
+	}
+	whole := r.context.BuildInstance(instance)
+	written := whole.LookupPath(cue.ParsePath(field))
+	if !written.Exists() {
+		if whole.Err() != nil {
+			r.reportAll(codeEvaluation, whole.Err())
+			return nil
+		}
+		r.add(diag.Diagnostic{Code: codeNoEnvironment, Message: "the package states no environment",
+			Hint: fmt.Sprintf("write %s: schema.#Environment & {name: %q}", field, path.Base(filepath.ToSlash(r.source.Dir))), Positions: r.files(instance)})
+		return nil
+	}
+	typed := r.schema()
+	value := written.Unify(typed)
+	walker{r, typed}.value(value, typed, trail{})
+	r.safetyNet(whole, value)
+	if r.findings.Count(diag.Error) == 0 {
+		r.findings = append(r.findings, r.consequences...)
+	}
+	return r.decode(value)
+}
+
+// instance finds and parses the files of the environment. What it finds wrong is
+// reported, and there is no instance then.
+func (r *reader) instance() *build.Instance {
+	root := r.source.root()
+	folder, err := os.OpenRoot(root)
+	if err != nil {
+		r.add(diag.Diagnostic{Code: codeUnreadable, Message: err.Error()})
+		return nil
+	}
+	defer folder.Close()
+	display := func(name string) string { return r.source.display(filepath.Join(root, filepath.FromSlash(name))) }
+	below, err := filepath.Rel(root, r.source.Dir)
+	if err != nil {
+		r.add(diag.Diagnostic{Code: codeUnreadable, Message: err.Error()})
+		return nil
+	}
+	files, err := authored(folder.FS(), display)
+	if err != nil {
+		r.reportModuleFile(display(moduleFile), err)
+		return nil
+	}
+	instance := cueload.Instances([]string{"."}, &cueload.Config{
+		FS: files, Dir: path.Join("/", authorRoot, filepath.ToSlash(below)), ModuleRoot: "/" + authorRoot,
+		FromFSPath: shown(display), Registry: registry{}, Env: []string{},
+	})[0]
+	if instance.Err != nil {
+		r.reportAll(codeSyntax, instance.Err)
+		r.syntax(folder.FS(), filepath.ToSlash(below), display)
+		return nil
+	}
+	return instance
+}
+
+// syntax parses every file of the environment's folder and of those above it:
+// CUE stops at the first folder in which it finds a mistake.
+func (r *reader) syntax(files fs.FS, folder string, display func(string) string) {
+	for {
+		names, err := fs.Glob(files, path.Join(escapeGlob(folder), "*.cue"))
+		if err != nil {
+			r.add(diag.Diagnostic{Code: codeUnreadable, Message: err.Error()})
+		}
+		for _, name := range names {
+			data, err := fs.ReadFile(files, name)
+			if err != nil {
+				r.add(diag.Diagnostic{Code: codeUnreadable, Message: err.Error(), Positions: []diag.Position{{File: display(name)}}})
+				continue
+			}
+			if _, err := parser.ParseFile(display(name), data, parser.AllErrors); err != nil {
+				r.reportAll(codeSyntax, err)
+			}
+		}
+		if folder == "." {
+			return
+		}
+		folder = path.Dir(folder)
+	}
+}
+
+// shown turns the names of the file system that CUE loads from into those that
+// findings show.
+func shown(author func(string) string) func(string) string {
+	return func(name string) string {
+		root, below, _ := strings.Cut(strings.TrimPrefix(name, "/"), "/")
+		if root == schemaRoot {
+			return schemaPrefix + below
+		}
+		return author(below)
+	}
+}
+
+// files are the places of an instance's files, as wholes.
+func (r *reader) files(instance *build.Instance) []diag.Position {
+	var list []diag.Position
+	for _, f := range instance.Files {
+		list = append(list, diag.Position{File: f.Filename})
+	}
+	return r.places.sort(list)
+}
+
+// schema builds the embedded definition that types an environment.
+func (r *reader) schema() cue.Value {
+	instances := cueload.Instances([]string{"./" + path.Base(schema.Package)}, &cueload.Config{
+		FS: tree{author: memory{}}, Dir: "/" + schemaRoot, ModuleRoot: "/" + schemaRoot, Registry: registry{}, Env: []string{},
+		FromFSPath: shown(nil),
+	})
+	value := r.context.BuildInstance(instances[0]).LookupPath(cue.MakePath(cue.Def("Environment")))
+	if err := value.Err(); err != nil {
+		panic(err) // the schema is part of the program; its tests build it
+	}
+	return value
+}
