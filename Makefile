@@ -1,0 +1,43 @@
+# Plumbline. `make help` lists what there is.
+GO       ?= go
+BIN      := bin
+PLUMB_REQUIRE_KERNEL ?= 1
+VERSION  ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo devel)
+LDFLAGS  := -s -w -X main.version=$(VERSION)
+
+.PHONY: help build test demo generate golden verify lint bench fuzz
+
+help: ## this list
+	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 10
+
+build: ## both binaries, in bin/
+	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o $(BIN)/ ./cmd/...
+
+test: ## every test; kernel tests run as root and must not be skipped there
+	PLUMB_REQUIRE_KERNEL=$(PLUMB_REQUIRE_KERNEL) $(GO) test ./...
+
+demo: build ## compile, run, break, see, mend: on this machine, no cluster
+	$(BIN)/plumb demo $(DEMOFLAGS)
+
+generate: ## rebuild the eBPF objects and the generated tables (needs clang-19 and llvm-19)
+	$(GO) generate ./...
+
+golden: ## rewrite the golden files
+	PLUMB_UPDATE=1 $(GO) test ./... && git diff --stat
+
+verify: generate ## generated files and go.mod are as committed
+	$(GO) mod tidy -diff
+	git diff --exit-code
+	@test -z "$$(git status --porcelain)" || { git status --short; exit 1; }
+
+lint: ## gofmt, go vet, staticcheck
+	@test -z "$$(gofmt -l .)" || { gofmt -l .; exit 1; }
+	$(GO) vet ./...
+	$(GO) tool staticcheck ./...
+
+bench: ## every benchmark once; -benchtime by BENCHTIME
+	$(GO) test -run '^$$' -bench . -benchtime $${BENCHTIME-1x} ./...
+
+fuzz: ## each fuzz target for FUZZTIME (default 10s)
+	@for p in $$($(GO) list ./...); do for f in $$($(GO) test -list '^Fuzz' $$p | grep ^Fuzz); do \
+	$(GO) test -run '^$$' -fuzz "^$$f$$" -fuzztime $${FUZZTIME-10s} $$p || exit 1; done; done

@@ -1,0 +1,238 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/netip"
+	"os"
+	"sync"
+	"time"
+
+	"github.com/spf13/cobra"
+	"sigs.k8s.io/yaml"
+
+	"plumbline.dev/plumbline/compiler/datapath"
+	"plumbline.dev/plumbline/runtime/reconcile"
+	"plumbline.dev/plumbline/runtime/source"
+	"plumbline.dev/plumbline/runtime/store"
+	"plumbline.dev/plumbline/schema/state"
+)
+
+// runFlags are the flags of `plumb-agent run`.
+type runFlags struct {
+	datapath, bpffs, cgroupRoot, mode string
+	snapshot                          []string
+	node, zone                        string
+	addresses                         []string
+	interval, grace                   time.Duration
+	allowEmpty, once                  bool
+	output                            string
+}
+
+func newRunCommand(e *env) *cobra.Command {
+	var f runFlags
+	command := &cobra.Command{
+		Use:   "run",
+		Short: "Audit this node's maps, or own them",
+		Long: `run compares this node's maps with what the settings and the cluster imply, and
+goes on doing so. In mode observe it opens Cilium's own maps read-only. In mode
+own it makes maps below BPFFS/plumbline, attaches its own programs to the cgroup,
+and keeps both as they should be.
+
+Ended by SIGTERM it leaves everything as it is: traffic flows, and the next agent
+takes over. SIGUSR1 asks for an audit at once.`,
+		Example: `  plumb build dev --only datapath >datapath.json
+  plumb-agent run --datapath datapath.json --snapshot ./cluster --node worker-1
+  plumb-agent run --datapath datapath.json --snapshot ./cluster --node worker-1 --mode own --once`,
+		Args: cobra.NoArgs,
+		RunE: func(*cobra.Command, []string) error { return runAgent(e, f) },
+	}
+	flags := command.Flags()
+	flags.StringVar(&f.datapath, "datapath", "", "`file` with the settings, as `plumb build ENV --only datapath` prints them")
+	flags.StringArrayVar(&f.snapshot, "snapshot", nil, "`folder` or file with the cluster's YAML; may be repeated")
+	flags.StringVar(&f.node, "node", "", "`name` of this node in the cluster")
+	flags.StringArrayVar(&f.addresses, "node-address", nil, "`address` of this node; default: those of its Node object")
+	flags.StringVar(&f.zone, "zone", "", "`zone` of this node; default: that of its Node object")
+	flags.StringVar(&f.mode, "mode", "", "observe or own; default: the settings'")
+	flags.StringVar(&f.bpffs, "bpffs", "", "where the bpffs is `mounted`; default: the settings'")
+	flags.StringVar(&f.cgroupRoot, "cgroup-root", "", "`cgroup` that programs hang at; default: the settings'")
+	flags.DurationVar(&f.interval, "interval", 0, "between two audits; default: the settings'")
+	flags.DurationVar(&f.grace, "grace", -1, "between the two reads that confirm a drift; default: the settings'")
+	flags.BoolVar(&f.allowEmpty, "allow-empty", false, "let a cluster without any service empty the maps")
+	flags.BoolVar(&f.once, "once", false, "run one round, and end with 1 where it did not come to InSync")
+	flags.StringVarP(&f.output, "output", "o", "text", "text: a line a round on stderr; json: each round's report on stdout as well")
+	for _, name := range []string{"datapath", "snapshot", "node"} {
+		if err := command.MarkFlagRequired(name); err != nil {
+			panic(err) // the flag was made above
+		}
+	}
+	return command
+}
+
+func runAgent(e *env, f runFlags) error {
+	log := slog.New(slog.NewTextHandler(e.stderr, nil))
+	settings, err := f.settings()
+	if err != nil {
+		return err
+	}
+	snapshots, err := f.snapshots()
+	if err != nil {
+		return err
+	}
+	kernel, err := openStore(settings)
+	if err != nil {
+		return err
+	}
+	defer kernel.Close()
+	r, err := reconcile.New(reconcile.Config{
+		Store:  kernel,
+		Source: &reconcile.Compiled{Settings: settings, Snapshot: snapshots, Notices: noticeLog(log)},
+		Mode:   settings.Mode, Interval: settings.Interval.Duration, Grace: settings.Grace.Duration,
+		AllowEmpty: f.allowEmpty, Report: f.reporter(e), Log: log,
+	})
+	if err != nil {
+		return err
+	}
+	if f.once {
+		return onceErr(r.Round(e.ctx))
+	}
+	stop := requests(e, r)
+	defer stop()
+	return r.Run(e.ctx)
+}
+
+// settings reads the settings' file and applies the flags.
+func (f *runFlags) settings() (*state.Settings, error) {
+	data, err := os.ReadFile(f.datapath)
+	if err != nil {
+		return nil, fmt.Errorf("settings: %w", err)
+	}
+	settings, err := parseSettings(data)
+	if err != nil {
+		return nil, fmt.Errorf("settings %s: %w", f.datapath, err)
+	}
+	if f.mode != "" {
+		if err := settings.Mode.UnmarshalText([]byte(f.mode)); err != nil {
+			return nil, fmt.Errorf("--mode: %w", err)
+		}
+	}
+	if f.bpffs != "" {
+		settings.BPFRoot = f.bpffs
+	}
+	if f.cgroupRoot != "" {
+		settings.CgroupRoot = f.cgroupRoot
+	}
+	if f.interval != 0 {
+		settings.Interval.Duration = f.interval
+	}
+	if f.grace >= 0 {
+		settings.Grace.Duration = f.grace
+	}
+	return settings, nil
+}
+
+// parseSettings reads Settings, or a Datapath resource whose spec they are.
+func parseSettings(data []byte) (*state.Settings, error) {
+	var resource struct {
+		Kind string          `json:"kind"`
+		Spec json.RawMessage `json:"spec"`
+	}
+	if err := yaml.Unmarshal(data, &resource); err != nil {
+		return nil, err
+	}
+	if resource.Kind == "Datapath" {
+		data = resource.Spec
+	}
+	var settings state.Settings
+	if err := yaml.UnmarshalStrict(data, &settings); err != nil {
+		return nil, err
+	}
+	if settings.Layout == state.LayoutNone {
+		return nil, errors.New("no layout: want what `plumb build ENV --only datapath` prints")
+	}
+	return &settings, nil
+}
+
+// snapshots gives what reads the cluster's YAML, anew each time.
+func (f *runFlags) snapshots() (func(context.Context) (*state.Snapshot, []state.Notice, error), error) {
+	node := state.Node{Name: f.node, Zone: f.zone}
+	for _, text := range f.addresses {
+		address, err := netip.ParseAddr(text)
+		if err != nil {
+			return nil, fmt.Errorf("--node-address: %w", err)
+		}
+		node.Addresses = append(node.Addresses, address)
+	}
+	return func(context.Context) (*state.Snapshot, []state.Notice, error) {
+		return source.Files(f.snapshot, node)
+	}, nil
+}
+
+// openStore opens the maps: those of Cilium for reading, or our own. Which maps
+// there are to be depends on the settings alone.
+func openStore(settings *state.Settings) (*store.Kernel, error) {
+	if settings.Mode != state.Own {
+		return store.Open(settings.BPFRoot, settings.Layout, store.Options{CgroupRoot: settings.CgroupRoot})
+	}
+	want, _ := datapath.Compile(settings, &state.Snapshot{})
+	return store.Create(settings, want.Maps)
+}
+
+// noticeLog logs each Notice once, not once a round.
+func noticeLog(log *slog.Logger) func([]state.Notice) {
+	var mu sync.Mutex
+	seen := map[string]bool{}
+	return func(notices []state.Notice) {
+		mu.Lock()
+		defer mu.Unlock()
+		for _, n := range notices {
+			if text := n.String(); !seen[text] {
+				seen[text] = true
+				log.Warn(text, "code", n.Code, "severity", n.Severity.String())
+			}
+		}
+	}
+}
+
+func (f *runFlags) reporter(e *env) func(reconcile.Report) {
+	if f.output != "json" {
+		return nil
+	}
+	encoder := json.NewEncoder(e.stdout)
+	return func(r reconcile.Report) {
+		if err := encoder.Encode(r); err != nil {
+			fmt.Fprintf(e.stderr, "plumb-agent: report: %v\n", err)
+		}
+	}
+}
+
+func onceErr(r reconcile.Report) error {
+	if r.Status == reconcile.InSync {
+		return nil
+	}
+	if r.Err != nil {
+		return fmt.Errorf("%s (%s): %w", r.Status, r.Reason, r.Err)
+	}
+	return fmt.Errorf("%s (%s): %d drifts, %d unconfirmed", r.Status, r.Reason, len(r.Drifts), r.Counts.Unconfirmed)
+}
+
+// requests passes each SIGUSR1 on, until stop is called.
+func requests(e *env, r *reconcile.Reconciler) (stop func()) {
+	done := make(chan struct{})
+	go func() {
+		for {
+			select {
+			case <-e.audit:
+				r.Request()
+			case <-done:
+				return
+			}
+		}
+	}()
+	return func() { close(done) }
+}

@@ -1,0 +1,83 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"bytes"
+	"context"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"plumbline.dev/plumbline/schema/state"
+)
+
+func TestParseSettings(t *testing.T) {
+	for _, test := range []struct{ name, text, fault string }{
+		{"as build prints them", `{"environment":"dev","layout":"cilium/1.17","mode":"own","interval":"30s"}`, ""},
+		{"as a resource", "apiVersion: plumbline.dev/v1alpha1\nkind: Datapath\nspec: {environment: dev, layout: cilium/1.17, mode: own, interval: 30s}", ""},
+		{"an unknown field", `{"layout":"cilium/1.17","moode":"own"}`, `unknown field "moode"`},
+		{"an unknown layout", `{"layout":"cilium/1.9"}`, "cilium/1.17, cilium/1.18"},
+		{"an unknown mode", `{"layout":"cilium/1.17","mode":"delete"}`, "observe, repair, own"},
+		{"no settings at all", `{}`, "plumb build ENV --only datapath"},
+		{"no YAML", `{`, "yaml"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			settings, err := parseSettings([]byte(test.text))
+			if test.fault != "" {
+				if err == nil || !strings.Contains(err.Error(), test.fault) {
+					t.Fatalf("have %v, want an error with %q", err, test.fault)
+				}
+				return
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			if settings.Environment != "dev" || settings.Layout != state.Cilium117 || settings.Mode != state.Own || settings.Interval.Duration != 30*time.Second {
+				t.Errorf("settings %+v", settings)
+			}
+		})
+	}
+}
+
+func TestFlagsWinOverSettings(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "datapath.json")
+	if err := os.WriteFile(file, []byte(`{"layout":"cilium/1.17","mode":"observe","interval":"30s","grace":"5s","bpfRoot":"/a","cgroupRoot":"/b"}`), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	f := runFlags{datapath: file, mode: "own", bpffs: "/c", cgroupRoot: "/d", interval: time.Minute, grace: 0}
+	s, err := f.settings()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if s.Mode != state.Own || s.BPFRoot != "/c" || s.CgroupRoot != "/d" || s.Interval.Duration != time.Minute || s.Grace.Duration != 0 {
+		t.Errorf("settings %+v", s)
+	}
+	s, err = (&runFlags{datapath: file, grace: -1}).settings()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if s.Mode != state.Observe || s.BPFRoot != "/a" || s.Grace.Duration != 5*time.Second {
+		t.Errorf("settings without flags %+v", s)
+	}
+}
+
+// What is missing is said in one run, and the exit code is the tool's failure.
+func TestRunNamesMissingFlags(t *testing.T) {
+	var stdout, stderr bytes.Buffer
+	e := &env{ctx: context.Background(), stdout: &stdout, stderr: &stderr}
+	if code := run(e, []string{"run"}); code != 2 {
+		t.Errorf("exit code %d, want 2", code)
+	}
+	for _, flag := range []string{"datapath", "snapshot", "node"} {
+		if !strings.Contains(stderr.String(), flag) {
+			t.Errorf("%q does not name --%s", stderr.String(), flag)
+		}
+	}
+	stderr.Reset()
+	if code := run(e, []string{"run", "--datapath", "nowhere.json", "--snapshot", ".", "--node", "n"}); code != 2 || !strings.Contains(stderr.String(), "nowhere.json") {
+		t.Errorf("exit code %d, %q; want 2 and the file's name", code, stderr.String())
+	}
+}

@@ -1,0 +1,60 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"encoding/json"
+
+	"github.com/spf13/cobra"
+
+	"plumbline.dev/plumbline/compiler"
+	"plumbline.dev/plumbline/compiler/emit"
+)
+
+func newBuildCommand(e *env) *cobra.Command {
+	command := &cobra.Command{
+		Use:   "build ENV",
+		Short: "Compile an environment to manifests",
+		Long: `build compiles an environment. It prints the manifests, or writes them below a
+folder, which flux.path of the environment names in its source. Equal input gives
+equal bytes. Where something is wrong it writes nothing, and ends with 1.`,
+		Example: `  plumb build dev
+  plumb build prod -o clusters/prod
+  plumb build dev --only values | helm template cilium cilium/cilium --version 1.17.2 -f -`,
+		Args:              cobra.ExactArgs(1),
+		ValidArgsFunction: e.completeEnvironments(1),
+	}
+	output := command.Flags().StringP("output", "o", "", "write files below this `folder` instead of printing them")
+	only := choiceFlag(command, "only", "", "part to build", "manifests", "manifests", "values", "env", "datapath")
+	command.RunE = func(_ *cobra.Command, args []string) error {
+		artifact, err := e.compile(args[0])
+		if err != nil {
+			return err
+		}
+		files, err := partOf(artifact, only.value)
+		if err != nil {
+			return err
+		}
+		if *output != "" {
+			return writeFiles(e.path(*output), files)
+		}
+		_, err = e.stdout.Write(emit.Documents(files))
+		return err
+	}
+	return command
+}
+
+// partOf gives the files of one part of an artifact.
+func partOf(a *compiler.Artifact, part string) ([]emit.File, error) {
+	switch part {
+	case "values":
+		data, err := emit.YAML(a.Values)
+		return []emit.File{{Path: "values.yaml", Data: data}}, err
+	case "env":
+		return []emit.File{{Path: "environment.env", Data: emit.EnvFile(a.Variables)}}, nil
+	case "datapath":
+		data, err := json.MarshalIndent(a.Settings, "", "  ")
+		return []emit.File{{Path: "datapath.json", Data: append(data, '\n')}}, err
+	}
+	return a.Files, nil
+}

@@ -1,0 +1,74 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"fmt"
+
+	"github.com/spf13/cobra"
+
+	"plumbline.dev/plumbline/bpf/layout"
+	"plumbline.dev/plumbline/runtime/plan"
+	"plumbline.dev/plumbline/runtime/store"
+	"plumbline.dev/plumbline/schema/state"
+)
+
+// kernelFlags say which pins are read.
+type kernelFlags struct {
+	bpffs, layout, cgroupRoot string
+}
+
+func (f *kernelFlags) add(command *cobra.Command) {
+	flags := command.Flags()
+	flags.StringVar(&f.bpffs, "bpffs", "", "`folder` where the bpffs is mounted, or that of the pins itself; default: /sys/fs/bpf, or the environment's")
+	flags.StringVar(&f.layout, "layout", "", "`layout` of the maps, such as cilium/1.17; default: the environment's")
+	flags.StringVar(&f.cgroupRoot, "cgroup-root", "", "`cgroup` that programs should hang at; default: the environment's")
+}
+
+// resolve fills in what no flag says. --layout wins over the environment's.
+func (f *kernelFlags) resolve(settings *state.Settings) error {
+	if f.layout != "" {
+		if err := settings.Layout.UnmarshalText([]byte(f.layout)); err != nil {
+			return fmt.Errorf("--layout: %w", err)
+		}
+		settings.ChartVersion = latest[settings.Layout]
+	}
+	if f.bpffs != "" {
+		settings.BPFRoot = f.bpffs
+	}
+	if f.cgroupRoot != "" {
+		settings.CgroupRoot = f.cgroupRoot
+	}
+	return nil
+}
+
+// latest is the release that a layout stands for where no environment says one.
+var latest = map[state.Layout]string{state.Cilium117: "1.17.2", state.Cilium118: "1.18.6", state.Cilium119: "1.19.0", state.Cilium120: "1.20.2"}
+
+// read reads the pins once.
+func readKernel(e *env, settings *state.Settings) (*plan.Have, error) {
+	k, err := store.Open(settings.BPFRoot, settings.Layout, store.Options{CgroupRoot: settings.CgroupRoot})
+	if err != nil {
+		return nil, err
+	}
+	defer k.Close()
+	return k.Read(e.ctx)
+}
+
+// heldState decodes what was read. Entries that belong to nothing are no part
+// of a State; they are said on stderr.
+func heldState(e *env, have *plan.Have) (*state.State, error) {
+	dec, err := layout.Decode(have.Layout, have.Tables)
+	if err != nil {
+		return nil, err
+	}
+	for _, s := range dec.Stray {
+		fmt.Fprintf(e.stderr, "stray entry: %s: %s\n", s.Map, s.Why)
+	}
+	dec.State.Attachments = have.Attachments
+	for _, m := range have.Maps {
+		dec.State.Maps = append(dec.State.Maps, m.Map)
+	}
+	dec.State.Sort()
+	return dec.State, nil
+}

@@ -1,0 +1,58 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+
+	"github.com/spf13/cobra"
+
+	"plumbline.dev/plumbline/schema/state"
+)
+
+func newStateCommand(e *env) *cobra.Command {
+	var cluster clusterFlags
+	command := &cobra.Command{
+		Use:   "state ENV -f FILE…",
+		Short: "Print what a node's kernel should hold",
+		Long: `state compiles an environment and a cluster's Services and EndpointSlices into
+what the load-balancer maps of one node should hold: an entry a line, sorted, or
+JSON. It reads no kernel. What is wrong with the files is said on stderr, and
+then the exit code is 1; what was understood is printed all the same.`,
+		Example: `  plumb state dev -f fixtures/clusters/platform --node dev-worker
+  plumb state dev -f services.yaml -f slices.yaml --node n1 --node-address 192.168.1.10 -o json`,
+		Args:              cobra.ExactArgs(1),
+		ValidArgsFunction: e.completeEnvironments(1),
+	}
+	cluster.add(command)
+	output := outputFlag(command, "text", "json")
+	command.RunE = func(_ *cobra.Command, args []string) error {
+		artifact, err := e.compile(args[0])
+		if err != nil {
+			return err
+		}
+		want, ok, err := cluster.want(e, artifact.Settings)
+		if err != nil {
+			return err
+		}
+		if err := printState(e, want, output.value); err != nil {
+			return err
+		}
+		if !ok {
+			return errFindings
+		}
+		return nil
+	}
+	return command
+}
+
+func printState(e *env, st *state.State, form string) error {
+	if form == "json" {
+		encoder := json.NewEncoder(e.stdout)
+		encoder.SetIndent("", "  ")
+		return encoder.Encode(st)
+	}
+	_, err := fmt.Fprint(e.stdout, st)
+	return err
+}
