@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/link"
@@ -177,4 +178,20 @@ func CgroupID(dir string) (uint64, error) {
 		return 0, fmt.Errorf("cgroup %s: %w", dir, err)
 	}
 	return stat.Ino, nil
+}
+
+// CgroupMount finds where this machine mounts cgroup2: /sys/fs/cgroup, or below
+// it on a hybrid hierarchy.
+func CgroupMount() (string, error) {
+	mounts, err := os.ReadFile("/proc/self/mountinfo")
+	if err != nil {
+		return "", fmt.Errorf("look for cgroup2: %w", err)
+	}
+	for line := range strings.Lines(string(mounts)) {
+		before, after, _ := strings.Cut(line, " - ")
+		if fields := strings.Fields(before); strings.HasPrefix(after, "cgroup2 ") && len(fields) > 4 {
+			return fields[4], nil
+		}
+	}
+	return "", fmt.Errorf("%w: none is mounted on this machine: `mount -t cgroup2 none DIR` mounts it", ErrNotCgroup2)
 }

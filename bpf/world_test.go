@@ -111,27 +111,20 @@ func testMaps(t *testing.T) map[string]*ebpf.Map {
 
 func testCgroup(t *testing.T) string {
 	t.Helper()
-	mounts, err := os.ReadFile("/proc/self/mountinfo")
+	root, err := CgroupMount()
 	if err != nil {
 		t.Fatal(err)
 	}
-	for line := range strings.Lines(string(mounts)) {
-		before, after, _ := strings.Cut(line, " - ")
-		if fields := strings.Fields(before); strings.HasPrefix(after, "cgroup2 ") {
-			dir, err := os.MkdirTemp(fields[4], "plumb-test-")
-			if err != nil {
-				t.Fatal(err)
-			}
-			t.Cleanup(func() {
-				if err := os.Remove(dir); err != nil && !errors.Is(err, os.ErrNotExist) {
-					t.Errorf("remove cgroup: %v", err)
-				}
-			})
-			return dir
-		}
+	dir, err := os.MkdirTemp(root, "plumb-test-")
+	if err != nil {
+		t.Fatal(err)
 	}
-	t.Fatal("no cgroup2 is mounted")
-	return ""
+	t.Cleanup(func() {
+		if err := os.Remove(dir); err != nil && !errors.Is(err, os.ErrNotExist) {
+			t.Errorf("remove cgroup: %v", err)
+		}
+	})
+	return dir
 }
 
 func testBPFFS(t *testing.T) string {

@@ -3,15 +3,15 @@
 package main
 
 import (
-	"errors"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strings"
 	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
 	"golang.org/x/sys/unix"
+
+	"plumbline.dev/plumbline/bpf"
 )
 
 // TestPrivilegedScript runs command lines that read and write a kernel: each
@@ -64,7 +64,7 @@ func makeKernel(s *testscript.Env) error {
 		return err
 	}
 	s.Defer(func() { unix.Unmount(bpffs, unix.MNT_DETACH) })
-	root, err := cgroup2()
+	root, err := bpf.CgroupMount()
 	if err != nil {
 		return err
 	}
@@ -76,18 +76,4 @@ func makeKernel(s *testscript.Env) error {
 	s.Setenv("BPFFS", bpffs)
 	s.Setenv("CGROUP", cgroup)
 	return nil
-}
-
-func cgroup2() (string, error) {
-	mounts, err := os.ReadFile("/proc/self/mountinfo")
-	if err != nil {
-		return "", err
-	}
-	for line := range strings.Lines(string(mounts)) {
-		before, after, _ := strings.Cut(line, " - ")
-		if fields := strings.Fields(before); strings.HasPrefix(after, "cgroup2 ") && len(fields) > 4 {
-			return fields[4], nil
-		}
-	}
-	return "", errors.New("no cgroup2 is mounted")
 }

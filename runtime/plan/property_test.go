@@ -64,6 +64,33 @@ func TestApplyingDiffGivesWant(t *testing.T) {
 	})
 }
 
+// FuzzDiff looks for two moments of a cluster, or a damaged one, between which
+// the properties above do not hold.
+func FuzzDiff(f *testing.F) {
+	for seed := range uint64(8) {
+		f.Add(seed, seed*seed, seed%2 == 0)
+	}
+	f.Fuzz(func(t *testing.T, a, b uint64, damaged bool) {
+		r := rand.New(rand.NewPCG(a, b))
+		l := layouts[a%uint64(len(layouts))]
+		st, want := randomState(r, l), randomState(r, l)
+		w := newWorld(mustEncode(t, st, randomLedger(r, st)))
+		if damaged {
+			damage(r, w)
+		}
+		result := mustDiff(t, &Have{Layout: l, Tables: w.tables()}, want, nil)
+		if (len(result.Drifts) == 0) != (len(result.Plan) == 0) {
+			t.Errorf("%d drifts, but a plan of %d steps:\n%s", len(result.Drifts), len(result.Plan), result.Plan)
+		}
+		for _, s := range result.Plan {
+			w.apply(s)
+		}
+		if again := mustDiff(t, &Have{Layout: l, Tables: w.tables()}, want, nil); len(again.Plan) > 0 {
+			t.Errorf("after the plan:\n%s", again.Plan)
+		}
+	})
+}
+
 func randomHave(t *testing.T, r *rand.Rand, l state.Layout) world {
 	st := randomState(r, l)
 	w := newWorld(mustEncode(t, st, randomLedger(r, st)))

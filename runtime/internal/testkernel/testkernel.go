@@ -7,10 +7,11 @@ package testkernel
 import (
 	"errors"
 	"os"
-	"strings"
 	"testing"
 
 	"golang.org/x/sys/unix"
+
+	"plumbline.dev/plumbline/bpf"
 )
 
 // Require skips a test that needs the kernel where it may not have it. With
@@ -46,27 +47,18 @@ func BPFFS(t testing.TB) string {
 func Cgroup(t testing.TB) string {
 	t.Helper()
 	Require(t)
-	mounts, err := os.ReadFile("/proc/self/mountinfo")
+	root, err := bpf.CgroupMount()
 	if err != nil {
 		t.Fatal(err)
 	}
-	for line := range strings.Lines(string(mounts)) {
-		before, after, _ := strings.Cut(line, " - ")
-		fields := strings.Fields(before)
-		if !strings.HasPrefix(after, "cgroup2 ") || len(fields) < 5 {
-			continue
-		}
-		dir, err := os.MkdirTemp(fields[4], "plumb-test-")
-		if err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(func() {
-			if err := os.Remove(dir); err != nil && !errors.Is(err, os.ErrNotExist) {
-				t.Errorf("remove the cgroup: %v", err)
-			}
-		})
-		return dir
+	dir, err := os.MkdirTemp(root, "plumb-test-")
+	if err != nil {
+		t.Fatal(err)
 	}
-	t.Fatal("no cgroup2 is mounted")
-	return ""
+	t.Cleanup(func() {
+		if err := os.Remove(dir); err != nil && !errors.Is(err, os.ErrNotExist) {
+			t.Errorf("remove the cgroup: %v", err)
+		}
+	})
+	return dir
 }

@@ -12,12 +12,13 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strings"
 	"syscall"
 	"time"
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
+
+	"plumbline.dev/plumbline/bpf"
 )
 
 // world is all that a demonstration makes on this machine: a folder, a bpffs, a
@@ -72,7 +73,7 @@ func (w *world) mountBPF() error {
 }
 
 func (w *world) makeCgroup() error {
-	root, err := cgroup2Mount()
+	root, err := bpf.CgroupMount()
 	if err != nil {
 		return err
 	}
@@ -82,23 +83,6 @@ func (w *world) makeCgroup() error {
 	}
 	w.undo = append(w.undo, func() error { return os.Remove(w.cgroup) })
 	return nil
-}
-
-// cgroup2Mount finds where this machine mounts cgroup2: on a hybrid hierarchy
-// that is not /sys/fs/cgroup.
-func cgroup2Mount() (string, error) {
-	mounts, err := os.ReadFile("/proc/self/mountinfo")
-	if err != nil {
-		return "", err
-	}
-	for line := range strings.Lines(string(mounts)) {
-		before, after, ok := strings.Cut(line, " - ")
-		fields, kind := strings.Fields(before), strings.Fields(after)
-		if ok && len(fields) > 4 && len(kind) > 0 && kind[0] == "cgroup2" {
-			return fields[4], nil
-		}
-	}
-	return "", errors.New("no cgroup2 is mounted on this machine: mount -t cgroup2 none DIR")
 }
 
 // role is one of the two processes.
