@@ -11,12 +11,14 @@ import (
 	"sort"
 )
 
-// Table is a map's content: entries of one size, packed and sorted by key. It
-// costs no more memory than the entries themselves, and two of them are
-// compared by walking both once. A Table is not changed after Sort.
+// Table is a map's content: entries of one size, packed. It costs no more memory
+// than the entries themselves. Whatever walks or looks up sorts it by key first,
+// once; what does not need an order, as Index.Holds, leaves it as it was read. A
+// Table is filled by one goroutine and used by one at a time.
 type Table struct {
 	keySize, valueSize int
 	data               []byte
+	unsorted           bool
 }
 
 // NewTable makes an empty table with room for n entries.
@@ -24,20 +26,29 @@ func NewTable(keySize, valueSize, n int) *Table {
 	return &Table{keySize: keySize, valueSize: valueSize, data: make([]byte, 0, n*(keySize+valueSize))}
 }
 
-// Append adds an entry; Sort must follow the last one. It panics where the
-// sizes differ from the table's: that is a programming error, entries that come
-// from a kernel are of the map's sizes.
+// Append adds an entry. Of equal keys the last one counts, as in a map that is
+// written in that order. It panics where the sizes differ from the table's: that
+// is a programming error, entries that come from a kernel are of the map's sizes.
 func (t *Table) Append(key, value []byte) {
-	if len(key) != t.keySize || len(value) != t.valueSize {
+	if !t.Accepts(key, value) {
 		panic(fmt.Sprintf("entry of %d+%d bytes in a table of %d+%d", len(key), len(value), t.keySize, t.valueSize))
 	}
 	t.data = append(append(t.data, key...), value...)
+	t.unsorted = true
 }
 
-// Sort orders the entries by key and drops all but the last of equal keys, as
-// a map that is written in that order does.
+// Accepts tells whether an entry is of the table's sizes.
+func (t *Table) Accepts(key, value []byte) bool {
+	return len(key) == t.keySize && len(value) == t.valueSize
+}
+
+// Sort orders the entries by key and drops all but the last of equal keys.
 func (t *Table) Sort() {
-	n, stride := t.Len(), t.stride()
+	if t == nil || !t.unsorted {
+		return
+	}
+	t.unsorted = false
+	n, stride := t.Rows(), t.stride()
 	order := make([]int32, n)
 	for i := range order {
 		order[i] = int32(i)
@@ -59,18 +70,25 @@ func (t *Table) stride() int        { return t.keySize + t.valueSize }
 func (t *Table) key(i int) []byte   { return t.data[i*t.stride():][:t.keySize:t.keySize] }
 func (t *Table) value(i int) []byte { return t.data[i*t.stride()+t.keySize:][:t.valueSize:t.valueSize] }
 
-// Len is the number of entries; a nil Table has none.
-func (t *Table) Len() int {
+// Rows counts what was appended, repeated keys included, and sorts nothing; a
+// nil Table has none.
+func (t *Table) Rows() int {
 	if t == nil || t.stride() == 0 {
 		return 0
 	}
 	return len(t.data) / t.stride()
 }
 
+// Len is the number of entries; a nil Table has none.
+func (t *Table) Len() int {
+	t.Sort()
+	return t.Rows()
+}
+
 // All walks the entries in key order. The slices are the table's own.
 func (t *Table) All() iter.Seq2[[]byte, []byte] {
 	return func(yield func(key, value []byte) bool) {
-		for i := range t.Len() {
+		for i := range t.Len() { // sorts
 			if !yield(t.key(i), t.value(i)) {
 				return
 			}
@@ -90,15 +108,17 @@ func (t *Table) Find(key []byte) ([]byte, bool) {
 
 // Equal tells whether two tables hold the same bytes.
 func (t *Table) Equal(o *Table) bool {
-	if t.Len() == 0 || o.Len() == 0 {
-		return t.Len() == o.Len()
+	if n, m := t.Len(), o.Len(); n == 0 || m == 0 {
+		return n == m
 	}
 	return t.keySize == o.keySize && bytes.Equal(t.data, o.data)
 }
 
 // Clone copies the table.
 func (t *Table) Clone() *Table {
-	return &Table{keySize: t.keySize, valueSize: t.valueSize, data: slices.Clone(t.data)}
+	clone := *t
+	clone.data = slices.Clone(t.data)
+	return &clone
 }
 
 // Edit is one difference between two tables: Old is nil where the key is to be
@@ -109,7 +129,7 @@ type Edit struct{ Key, Old, New []byte }
 func Edits(have, want *Table) iter.Seq[Edit] {
 	return func(yield func(Edit) bool) {
 		i, j := 0, 0
-		for i < have.Len() || j < want.Len() {
+		for n, m := have.Len(), want.Len(); i < n || j < m; {
 			var e Edit
 			switch c := compareAt(have, i, want, j); {
 			case c < 0:
@@ -135,9 +155,9 @@ func Edits(have, want *Table) iter.Seq[Edit] {
 // compareAt compares the keys at two places; a table that has ended is last.
 func compareAt(a *Table, i int, b *Table, j int) int {
 	switch {
-	case i == a.Len():
+	case i == a.Rows():
 		return 1
-	case j == b.Len():
+	case j == b.Rows():
 		return -1
 	}
 	return bytes.Compare(a.key(i), b.key(j))
@@ -146,8 +166,3 @@ func compareAt(a *Table, i int, b *Table, j int) int {
 // Tables are the contents of all content maps. A missing one is an empty map;
 // a map that could not be read has no place here (I1).
 type Tables map[MapID]*Table
-
-// Accepts tells whether an entry is of the table's sizes.
-func (t *Table) Accepts(key, value []byte) bool {
-	return len(key) == t.keySize && len(value) == t.valueSize
-}

@@ -18,6 +18,8 @@ type Result struct {
 	Plan Plan
 	// Ledger are the ids that the plan gives or keeps, for the next Diff.
 	Ledger *layout.Ledger
+	// Target is the wanted State as bytes, once the plan has been carried out.
+	Target *Target
 	// Stray are held entries that belong to nothing; the plan deletes them.
 	Stray []layout.Stray
 }
@@ -57,7 +59,7 @@ func Diff(have *Have, want *state.State, known *layout.Ledger) (*Result, error) 
 	d.maps()
 	d.attachments()
 	order(d.plan)
-	return &Result{Drifts: d.found.sorted(), Plan: d.plan, Ledger: ids, Stray: dec.Stray}, nil
+	return &Result{Drifts: d.found.sorted(), Plan: d.plan, Ledger: ids, Target: newTarget(want, ids, tables), Stray: dec.Stray}, nil
 }
 
 // differ turns edits of bytes into drifts that a person understands.

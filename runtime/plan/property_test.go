@@ -277,3 +277,30 @@ func TestDiffIsDeterministic(t *testing.T) {
 		}
 	})
 }
+
+// A Target is held exactly where Diff finds nothing: it may say no where Diff
+// says yes, as slots may lie in another order, but never the other way round.
+func TestTargetHoldsOnlyWhatDiffAccepts(t *testing.T) {
+	held := 0
+	eachSeed(t, 300, func(t *testing.T, r *rand.Rand, l state.Layout) {
+		want := randomState(r, l)
+		w := newWorld(mustEncode(t, want, randomLedger(r, want)))
+		target := mustDiff(t, &Have{Layout: l, Tables: w.tables()}, want, nil).Target
+		if r.IntN(2) == 0 {
+			damage(r, w)
+		}
+		have := &Have{Layout: l, Tables: w.tables()}
+		clean := len(mustDiff(t, have, want, nil).Drifts) == 0
+		if target.Holds(have) {
+			held++
+			if !clean {
+				t.Error("the target is said to be held, and Diff finds drifts")
+			}
+		} else if clean {
+			t.Log("not held to the byte, though nothing drifts")
+		}
+	})
+	if held < 100 {
+		t.Errorf("only %d targets were held", held)
+	}
+}

@@ -58,6 +58,7 @@ type Reconciler struct {
 	digest  string         // of want
 	applied string         // digest of the last want that the kernel was brought to
 	ids     *layout.Ledger // as given by our last plan; nil until then
+	target  *plan.Target   // what applied is as bytes; nil until then
 	seen    map[string]time.Time
 	request chan struct{}
 }
@@ -132,7 +133,7 @@ func (r *Reconciler) round(ctx context.Context) Report {
 	if fault != nil {
 		return *fault
 	}
-	report.Digest.Have, _ = plan.DigestHave(have) // compare has decoded it already
+	report.Digest.Have = r.digestHave(have, result)
 	confirmed := r.confirm(result.Drifts, changed, report.Time)
 	report.Drifts = confirmed
 	report.Counts.Unconfirmed = len(result.Drifts) - len(confirmed)
@@ -153,10 +154,13 @@ func (r *Reconciler) observeWant(ctx context.Context, report *Report) (changed b
 	if err == nil && len(want.Frontends) == 0 && !r.cfg.AllowEmpty {
 		err = ErrEmpty
 	}
-	if err == nil {
+	if err == nil && want != r.want { // an unchanged one may be the very same
 		digest := plan.Digest(want)
 		changed = digest != r.digest
-		r.want, r.wantAt, r.digest = want, report.Time, digest
+		r.want, r.digest = want, digest
+	}
+	if err == nil {
+		r.wantAt = report.Time
 	}
 	if r.want != nil {
 		report.WantAgeSeconds = report.Time.Sub(r.wantAt).Seconds()
@@ -176,6 +180,9 @@ func (r *Reconciler) compare(ctx context.Context, report *Report) (*plan.Have, *
 		}
 		failed := fail(*report, status, reason, err)
 		return nil, nil, &failed
+	}
+	if r.target != nil && r.applied == r.digest && r.target.Holds(have) {
+		return have, r.target.Result(), nil
 	}
 	result, err := plan.Diff(have, r.want, r.ids)
 	if err != nil {
@@ -230,7 +237,19 @@ func (r *Reconciler) act(ctx context.Context, result *plan.Result, report *Repor
 }
 
 // settle notes that the kernel holds the wanted State.
-func (r *Reconciler) settle(result *plan.Result) { r.applied, r.ids = r.digest, result.Ledger }
+func (r *Reconciler) settle(result *plan.Result) {
+	r.applied, r.ids, r.target = r.digest, result.Ledger, result.Target
+}
+
+// digestHave is the wanted State's where nothing differs: digests are made so
+// that they are equal then.
+func (r *Reconciler) digestHave(have *plan.Have, result *plan.Result) string {
+	if len(result.Drifts) == 0 {
+		return r.digest
+	}
+	digest, _ := plan.DigestHave(have) // compare has decoded it already
+	return digest
+}
 
 func (r *Reconciler) apply(ctx context.Context, result *plan.Result, rollout bool, report *Report) {
 	var err error
@@ -255,7 +274,7 @@ func (r *Reconciler) verify(ctx context.Context, applied *plan.Result, reason Re
 		report.Status, report.Reason, report.Err = fault.Status, fault.Reason, fault.Err
 		return
 	}
-	report.Digest.Have, _ = plan.DigestHave(have) // compare has decoded it already
+	report.Digest.Have = r.digestHave(have, result)
 	r.seen = map[string]time.Time{}
 	report.Counts.Unconfirmed = len(result.Drifts)
 	if len(result.Drifts) > 0 {

@@ -88,7 +88,7 @@ func (k *Kernel) readMap(d layout.Desc) (*plan.HeldMap, *layout.Table, uint32, e
 	if err != nil {
 		return nil, nil, 0, fmt.Errorf("map %s: %w", d.Name, err)
 	}
-	held.Entries = uint32(table.Len())
+	held.Entries = uint32(table.Rows())
 	return held, table, id, nil
 }
 
@@ -187,7 +187,6 @@ func batches[K, V any](m *ebpf.Map, d layout.Desc, size int) (*layout.Table, err
 			t.Append(bytesOf(&keys[i]), bytesOf(&values[i]))
 		}
 		if err != nil { // the end
-			t.Sort()
 			return t, nil
 		}
 	}
@@ -206,7 +205,6 @@ func readEach(m *ebpf.Map, d layout.Desc) (*layout.Table, error) {
 	if err := entries.Err(); err != nil {
 		return nil, err
 	}
-	t.Sort()
 	return t, nil
 }
 
@@ -235,7 +233,6 @@ func readInner(m *ebpf.Map, d layout.Desc) (*layout.Table, error) {
 	if t == nil {
 		return layout.NewTable(d.KeySize, 4, 0), nil
 	}
-	t.Sort()
 	return t, nil
 }
 
