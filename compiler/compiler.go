@@ -18,15 +18,6 @@ import (
 	"plumbline.dev/plumbline/schema/state"
 )
 
-// The codes of Compile's own findings. Those of its passes are theirs.
-const (
-	codeChartVersion = "chart/unknown-minor" // no table of values, no map layout
-	codeChartSource  = "chart/source"        // Flux can't take the chart from there
-	codeEmit         = "emit/failed"         // the manifests can't be written
-
-	codeDuplicateName = "env/duplicate-name" // two folders state one environment
-)
-
 // Artifact is what one environment compiles to.
 type Artifact struct {
 	Name     string
@@ -96,6 +87,7 @@ func (c *compilation) lower() {
 		c.add(codeChartVersion, "environment.chart.version", err.Error(), "", c.env.Positions("chart", "version"))
 		return
 	}
+	c.unknownRules()
 	node := values.FromCUE(c.env.Values, load.Author)
 	c.check(table, node)
 	free, ok := node.Data().(map[string]any)
@@ -144,25 +136,6 @@ func (c *compilation) chartSource() {
 	}
 	c.add(codeChartSource, "environment.chart.source", "Flux takes a chart from a folder of a GitRepository or Bucket, not of an OCIRepository",
 		"set chart: source to an oci:// or https:// address", append(c.env.Positions("chart", "source"), c.env.Positions("flux", "source", "kind")...))
-}
-
-// ruled gives findings the severity that the environment's rules give their
-// codes. What Load finds has no such choice: there is nothing to compile then.
-func ruled(list diag.List, rules map[string]load.Rule) diag.List {
-	var out diag.List
-	for _, d := range list {
-		rule, ok := rules[d.Code]
-		if ok && rule.Severity == "off" {
-			continue
-		}
-		if ok {
-			if err := d.Severity.UnmarshalText([]byte(rule.Severity)); err != nil {
-				d.Severity = diag.Error // the schema lets nothing else through
-			}
-		}
-		out = append(out, d)
-	}
-	return out
 }
 
 // Duplicates finds environments that have one name.

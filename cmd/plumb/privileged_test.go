@@ -30,6 +30,7 @@ func TestPrivilegedScript(t *testing.T) {
 	}
 	testscript.Run(t, testscript.Params{
 		Dir:                 "testdata/privileged",
+		Cmds:                map[string]func(*testscript.TestScript, bool, []string){"vector": vectorCommand},
 		RequireExplicitExec: true,
 		RequireUniqueNames:  true,
 		UpdateScripts:       os.Getenv("PLUMB_UPDATE") != "",

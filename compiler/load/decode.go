@@ -28,11 +28,10 @@ func (r *reader) decode(v cue.Value) *Environment {
 func (r *reader) salvage(v cue.Value, env *Environment) {
 	env.Chart.Version, _ = v.LookupPath(cue.ParsePath("chart.version")).String()
 	env.AllowUnknown = nil
-	if list, err := v.LookupPath(cue.ParsePath("allowUnknown")).List(); err == nil {
-		for list.Next() {
-			if path, err := list.Value().String(); err == nil {
-				env.AllowUnknown = append(env.AllowUnknown, path)
-			}
+	paths, _ := fieldsOf(v.LookupPath(cue.ParsePath("allowUnknown")))
+	for _, p := range paths {
+		if path, err := p.value.String(); err == nil {
+			env.AllowUnknown = append(env.AllowUnknown, path)
 		}
 	}
 }

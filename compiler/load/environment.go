@@ -108,6 +108,9 @@ type Rule struct {
 // specific file's first; none where nothing but the schema states it. For what
 // is not written at all they are those of the nearest field around it.
 func (e *Environment) Positions(path ...string) []diag.Position {
+	if e.places == nil {
+		return nil // not loaded
+	}
 	for n := len(path); n >= 0; n-- {
 		if at := e.places.of(e.value.LookupPath(selectors(path[:n]))); len(at) > 0 || n == len(path) && e.states(path) {
 			return at

@@ -79,7 +79,7 @@ func (f Folder) Find(arg string) (Source, error) {
 		path = filepath.Join(f.WorkDir, arg)
 	}
 	candidates := []string{path}
-	if filepath.IsLocal(arg) && !strings.HasPrefix(arg, "."+string(filepath.Separator)) {
+	if filepath.IsLocal(arg) && arg != "." && !strings.HasPrefix(arg, "."+string(filepath.Separator)) {
 		candidates = []string{filepath.Join(f.Dir, arg), path}
 	}
 	for _, dir := range candidates {

@@ -1,0 +1,73 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package compiler
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"plumbline.dev/plumbline/compiler/diag"
+	"plumbline.dev/plumbline/compiler/load"
+	"plumbline.dev/plumbline/compiler/lower"
+	"plumbline.dev/plumbline/compiler/values"
+)
+
+// The codes of this package's own findings. Those of the passes are theirs.
+const (
+	codeChartVersion  = "chart/unknown-minor" // no table of values, no map layout
+	codeChartSource   = "chart/source"        // Flux can't take the chart from there
+	codeEmit          = "emit/failed"         // the manifests can't be written
+	codeUnknownRule   = "rules/unknown-code"  // a rule for a code that no finding has
+	codeDuplicateName = "env/duplicate-name"  // two folders state one environment
+)
+
+// Codes gives the codes that an environment's rules may weigh otherwise, sorted.
+func Codes() []string {
+	list := []string{codeChartVersion, codeChartSource, codeUnknownRule,
+		lower.CodeContradiction, lower.CodeBadOption, lower.CodeOptionTwice, lower.CodeNotCompiled}
+	for _, c := range values.Codes() {
+		list = append(list, c.ID)
+	}
+	slices.Sort(list)
+	return list
+}
+
+// unknownRules warns of rules that can't have an effect. An area that has no
+// code here may be a team's own.
+func (c *compilation) unknownRules() {
+	codes := Codes()
+	for _, code := range slices.Sorted(maps.Keys(c.env.Rules)) {
+		area, _, _ := strings.Cut(code, "/")
+		ours := slices.ContainsFunc(codes, func(known string) bool { return strings.HasPrefix(known, area+"/") })
+		if !ours || slices.Contains(codes, code) {
+			continue
+		}
+		d := diag.Diagnostic{Code: codeUnknownRule, Severity: diag.Warning, Path: fmt.Sprintf("environment.rules.%q", code),
+			Message: fmt.Sprintf("no finding has the code %q: the rule does nothing", code), Positions: c.env.Positions("rules", code)}
+		if near, ok := diag.Nearest(code, codes); ok {
+			d.Hint = fmt.Sprintf("did you mean %q?", near)
+		}
+		c.list = append(c.list, d)
+	}
+}
+
+// ruled gives findings the severity that the environment's rules give their
+// codes. What Load finds has no such choice: there is nothing to compile then.
+func ruled(list diag.List, rules map[string]load.Rule) diag.List {
+	var out diag.List
+	for _, d := range list {
+		rule, ok := rules[d.Code]
+		if ok && rule.Severity == "off" {
+			continue
+		}
+		if ok {
+			if err := d.Severity.UnmarshalText([]byte(rule.Severity)); err != nil {
+				d.Severity = diag.Error // the schema lets nothing else through
+			}
+		}
+		out = append(out, d)
+	}
+	return out
+}
