@@ -4,6 +4,7 @@ package main
 
 import (
 	"fmt"
+	"os"
 
 	"github.com/spf13/cobra"
 
@@ -67,7 +68,7 @@ func (e *env) report(list diag.List, form string) error {
 	case "github":
 		return list.WriteGitHub(e.stdout)
 	case "text":
-		return list.WriteText(e.stdout, e.colour)
+		return list.WriteExcerpts(e.stdout, e.colour, func(file string) ([]byte, error) { return os.ReadFile(e.path(file)) })
 	}
 	return fmt.Errorf("findings have no form %q", form)
 }

@@ -35,6 +35,44 @@ info: let pass <&> [values/allowed-key]
 	}
 }
 
+// The author's line stands below a finding, with a caret below its column; where
+// there is no such file, line or column, there is as much as there can be.
+func TestWriteExcerpts(t *testing.T) {
+	files := map[string]string{"a.cue": "x: 1\n\tvalues: täglich: 5\r\n"}
+	list := List{
+		{Code: "a/b", Message: "one", Positions: []Position{{"a.cue", 2, 19}}},
+		{Code: "a/b", Message: "no column", Positions: []Position{{"a.cue", 1, 0}}},
+		{Code: "a/b", Message: "no such line", Positions: []Position{{"a.cue", 9, 1}}},
+		{Code: "a/b", Message: "no such column", Positions: []Position{{"a.cue", 1, 99}}},
+		{Code: "a/b", Message: "no such file", Positions: []Position{{"b.cue", 1, 1}}},
+		{Code: "a/b", Message: "no place"},
+	}
+	const want = `a.cue:2:19: error: one [a/b]
+     2 | 	values: täglich: 5
+       | 	                ^
+a.cue:1: error: no column [a/b]
+     1 | x: 1
+a.cue:9:1: error: no such line [a/b]
+a.cue:1:99: error: no such column [a/b]
+     1 | x: 1
+b.cue:1:1: error: no such file [a/b]
+error: no place [a/b]
+`
+	var b strings.Builder
+	err := list.WriteExcerpts(&b, false, func(file string) ([]byte, error) {
+		if text, ok := files[file]; ok {
+			return []byte(text), nil
+		}
+		return nil, errors.New("no such file")
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(want, b.String()); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
 // Colours add nothing but colours.
 func TestWriteTextInColour(t *testing.T) {
 	var plain, coloured strings.Builder

@@ -102,6 +102,7 @@ type Release struct {
 // Rule changes how a finding is treated.
 type Rule struct {
 	Severity string `json:"severity"` // a severity's name, or "off"
+	Reason   string `json:"reason"`
 }
 
 // Positions are the author's places of a field of the environment, the most
