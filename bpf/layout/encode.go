@@ -83,8 +83,7 @@ func (e *encoder) put(id MapID, key, value []byte) { e.tables[id].Append(key, va
 
 func (e *encoder) frontend(f *state.Frontend) {
 	services := byFamily(f.Address, Services4, Services6)
-	master := Service{Word: masterWord(f), Count: uint16(len(f.Backends)), QCount: uint16(len(f.Inactive))}
-	master.Flags, master.Flags2 = masterFlags(f)
+	master := Master(f)
 	if f.Wildcard() {
 		e.put(services, ServiceKey{FrontendName: f.FrontendName}.Bytes(), master.Bytes())
 		return
@@ -126,4 +125,19 @@ func byFamily(a netip.Addr, v4, v6 MapID) MapID {
 		return v4
 	}
 	return v6
+}
+
+// Master gives a frontend's master without its reverse-NAT id.
+func Master(f *state.Frontend) Service {
+	master := Service{Word: masterWord(f), Count: uint16(len(f.Backends)), QCount: uint16(len(f.Inactive))}
+	master.Flags, master.Flags2 = masterFlags(f)
+	return master
+}
+
+// SlotTail gives the bytes of slot n behind its backend id, but for the
+// reverse-NAT id: count, id, flags and qcount.
+func SlotTail(l state.Layout, master Service, n int) []byte {
+	var slot Service
+	slot.Flags, slot.Flags2 = slotFlags(l, master, n)
+	return slot.Bytes()[4:]
 }

@@ -82,10 +82,24 @@ type RangeKey struct {
 
 // Bytes encodes the key; its length follows from the address' family.
 func (k ServiceKey) Bytes() []byte {
-	b := append(make([]byte, 0, 24), k.Address.AsSlice()...)
-	b = be.AppendUint16(b, k.Port)
+	return k.Append(make([]byte, 0, 24))
+}
+
+// Append appends Bytes.
+func (k ServiceKey) Append(b []byte) []byte {
+	b = be.AppendUint16(appendAddr(b, k.Address), k.Port)
 	b = le.AppendUint16(b, k.Slot)
 	return append(b, byte(k.Protocol), byte(k.Scope), 0, 0)
+}
+
+// appendAddr appends an address in network byte order: 4 or 16 bytes.
+func appendAddr(b []byte, a netip.Addr) []byte {
+	if a.Is4() {
+		four := a.As4()
+		return append(b, four[:]...)
+	}
+	sixteen := a.As16()
+	return append(b, sixteen[:]...)
 }
 
 // DecodeServiceKey is the inverse of ServiceKey.Bytes.
@@ -133,9 +147,11 @@ func DecodeBackendID(b []byte) (uint32, error) {
 }
 
 // Bytes encodes the value; its length follows from the address' family.
-func (v Backend) Bytes() []byte {
-	b := append(make([]byte, 0, 24), v.Address.AsSlice()...)
-	b = be.AppendUint16(b, v.Port)
+func (v Backend) Bytes() []byte { return v.Append(make([]byte, 0, 24)) }
+
+// Append appends Bytes.
+func (v Backend) Append(b []byte) []byte {
+	b = be.AppendUint16(appendAddr(b, v.Address), v.Port)
 	b = append(b, byte(v.Protocol), byte(v.State))
 	b = le.AppendUint16(b, v.ClusterID)
 	return append(b, v.Zone, 0)
@@ -168,7 +184,12 @@ func DecodeReverseNATID(b []byte) (uint16, error) {
 // ReverseNAT encodes a reverse-NAT row: the frontend's address and port (be16),
 // packed to 6 or 18 bytes.
 func ReverseNAT(ap netip.AddrPort) []byte {
-	return be.AppendUint16(append(make([]byte, 0, 18), ap.Addr().AsSlice()...), ap.Port())
+	return AppendReverseNAT(make([]byte, 0, 18), ap)
+}
+
+// AppendReverseNAT appends ReverseNAT.
+func AppendReverseNAT(b []byte, ap netip.AddrPort) []byte {
+	return be.AppendUint16(appendAddr(b, ap.Addr()), ap.Port())
 }
 
 // DecodeReverseNAT is the inverse of ReverseNAT.

@@ -18,9 +18,10 @@ type Index struct {
 	seen  []uint64 // a bit per entry; used within Holds
 }
 
-// NewIndex indexes a table, which must not change any more.
+// NewIndex indexes a table, which must not change any more. It does not sort it;
+// of equal keys the last one is found.
 func NewIndex(t *Table) *Index {
-	n := t.Len()
+	n := t.Rows()
 	size := 16
 	for size < 2*n {
 		size *= 2
@@ -28,7 +29,7 @@ func NewIndex(t *Table) *Index {
 	ix := &Index{table: t, seed: maphash.MakeSeed(), slots: make([]uint32, size), seen: make([]uint64, n/64+1)}
 	for i := range n {
 		at := ix.home(t.key(i))
-		for ix.slots[at] != 0 {
+		for ix.slots[at] != 0 && !bytes.Equal(t.key(int(ix.slots[at]-1)), t.key(i)) {
 			at = (at + 1) % uint64(size)
 		}
 		ix.slots[at] = uint32(i + 1)
@@ -40,8 +41,9 @@ func (ix *Index) home(key []byte) uint64 {
 	return maphash.Bytes(ix.seed, key) % uint64(len(ix.slots))
 }
 
-// find gives the number of a key's entry, or -1.
-func (ix *Index) find(key []byte) int {
+// Find gives the number of a key's entry, counted from 0 as it was appended, or
+// -1. Once the table has been sorted, numbers are those of the order by key.
+func (ix *Index) Find(key []byte) int {
 	for at := ix.home(key); ; at = (at + 1) % uint64(len(ix.slots)) {
 		switch i := int(ix.slots[at]) - 1; {
 		case i < 0:
@@ -61,7 +63,7 @@ func (ix *Index) Holds(have *Table) bool {
 	}
 	clear(ix.seen)
 	for i := range have.Rows() {
-		at := ix.find(have.key(i))
+		at := ix.Find(have.key(i))
 		if at < 0 || !bytes.Equal(ix.table.value(at), have.value(i)) || ix.seen[at/64]&(1<<(at%64)) != 0 {
 			return false
 		}

@@ -96,6 +96,9 @@ func (t *Table) All() iter.Seq2[[]byte, []byte] {
 	}
 }
 
+// Row gives the i-th of Rows entries, in whatever order they are.
+func (t *Table) Row(i int) (key, value []byte) { return t.key(i), t.value(i) }
+
 // Find looks a key up.
 func (t *Table) Find(key []byte) ([]byte, bool) {
 	n := t.Len()

@@ -304,3 +304,35 @@ func TestTargetHoldsOnlyWhatDiffAccepts(t *testing.T) {
 		t.Errorf("only %d targets were held", held)
 	}
 }
+
+// InSync says yes only where Diff finds nothing, and says it wherever nothing
+// was damaged, whatever the ids and the order of slots.
+func TestInSyncAgreesWithDiff(t *testing.T) {
+	inSync := 0
+	eachSeed(t, 600, func(t *testing.T, r *rand.Rand, l state.Layout) {
+		want := randomState(r, l)
+		w := newWorld(mustEncode(t, want, randomLedger(r, want)))
+		damaged := r.IntN(2) == 0
+		if damaged {
+			damage(r, w)
+		}
+		for i := range want.Frontends {
+			b := slices.Clone(want.Frontends[i].Backends)
+			r.Shuffle(len(b), func(i, j int) { b[i], b[j] = b[j], b[i] })
+			want.Frontends[i].Backends = b
+		}
+		have := &Have{Layout: l, Tables: w.tables()}
+		drifts := mustDiff(t, have, want, nil).Drifts
+		switch got := InSync(have, want); {
+		case got && len(drifts) > 0:
+			t.Errorf("in sync, but: %v", drifts)
+		case !got && !damaged:
+			t.Error("not in sync, though nothing was damaged")
+		case got:
+			inSync++
+		}
+	})
+	if inSync < 200 {
+		t.Errorf("only %d were in sync", inSync)
+	}
+}
