@@ -14,6 +14,7 @@ import (
 	"plumbline.dev/plumbline/compiler/emit"
 	"plumbline.dev/plumbline/compiler/load"
 	"plumbline.dev/plumbline/compiler/lower"
+	"plumbline.dev/plumbline/compiler/rules"
 	"plumbline.dev/plumbline/compiler/values"
 	"plumbline.dev/plumbline/schema/state"
 )
@@ -32,8 +33,8 @@ type Artifact struct {
 // environment is not complete or a finding is an Error; of an incomplete
 // environment it finds what can be found of the values alone. The findings are
 // sorted, and do not repeat Load's.
-func Compile(env *load.Environment) (*Artifact, diag.List) {
-	c := &compilation{env: env}
+func Compile(env *load.Environment, options ...Option) (*Artifact, diag.List) {
+	c := newCompilation(env, options)
 	c.lower()
 	list := c.findings()
 	if c.settings == nil || list.Count(diag.Error) > 0 {
@@ -48,8 +49,8 @@ func Compile(env *load.Environment) (*Artifact, diag.List) {
 }
 
 // Vet finds what Compile finds, and writes no manifests.
-func Vet(env *load.Environment) diag.List {
-	c := &compilation{env: env}
+func Vet(env *load.Environment, options ...Option) diag.List {
+	c := newCompilation(env, options)
 	c.lower()
 	return c.findings()
 }
@@ -62,6 +63,16 @@ type compilation struct {
 	values     map[string]any
 	skipSchema bool            // the chart's schema refuses values that are right
 	settings   *state.Settings // nil where something is in the way
+	rules      []*rules.Set
+	load       map[string]any
+}
+
+func newCompilation(env *load.Environment, options []Option) *compilation {
+	c := &compilation{env: env, rules: []*rules.Set{ownRules()}}
+	for _, option := range options {
+		option(c)
+	}
+	return c
 }
 
 func (c *compilation) add(code, path, message, hint string, at []diag.Position) {
@@ -100,6 +111,7 @@ func (c *compilation) lower() {
 	c.list = append(c.list, found...)
 	c.settings, found = lower.Settings(c.env, table.Merge(c.values))
 	c.list = append(c.list, c.untold(found)...)
+	c.judge(table)
 }
 
 // check judges the free Helm values by the chart's table. What has no value at

@@ -11,6 +11,7 @@ import (
 	"plumbline.dev/plumbline/compiler/diag"
 	"plumbline.dev/plumbline/compiler/load"
 	"plumbline.dev/plumbline/compiler/lower"
+	"plumbline.dev/plumbline/compiler/rules"
 	"plumbline.dev/plumbline/compiler/values"
 )
 
@@ -30,14 +31,30 @@ func Codes() []string {
 	for _, c := range values.Codes() {
 		list = append(list, c.ID)
 	}
+	list = append(list, rules.CodeBroken, rules.CodeUnknownFact)
+	for _, rule := range Rules() {
+		list = append(list, rule.Code)
+	}
 	slices.Sort(list)
 	return list
+}
+
+// codes are Codes and those of a team's own rules.
+func (c *compilation) codes() []string {
+	list := Codes()
+	for _, set := range c.rules {
+		for _, rule := range set.Rules {
+			list = append(list, rule.Code)
+		}
+	}
+	slices.Sort(list)
+	return slices.Compact(list)
 }
 
 // unknownRules warns of rules that can't have an effect. An area that has no
 // code here may be a team's own.
 func (c *compilation) unknownRules() {
-	codes := Codes()
+	codes := c.codes()
 	for _, code := range slices.Sorted(maps.Keys(c.env.Rules)) {
 		area, _, _ := strings.Cut(code, "/")
 		ours := slices.ContainsFunc(codes, func(known string) bool { return strings.HasPrefix(known, area+"/") })

@@ -5,6 +5,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/spf13/cobra"
 
@@ -38,8 +39,9 @@ func (e *env) sources(args []string) ([]load.Source, error) {
 	return list, errors.Join(errs...)
 }
 
-// compile compiles the environment that an argument names. What it finds goes to
-// stderr; an Error among it is errFindings.
+// compile compiles the environment that an argument names. Warnings and errors go
+// to stderr; an Error among them is errFindings. What is for information only is
+// for vet.
 func (e *env) compile(arg string) (*compiler.Artifact, error) {
 	source, err := e.folder().Find(arg)
 	if err != nil {
@@ -48,6 +50,7 @@ func (e *env) compile(arg string) (*compiler.Artifact, error) {
 	environment, list := load.Load(source)
 	artifact, more := compiler.Compile(environment)
 	list = append(list, more...).Sort()
+	list = slices.DeleteFunc(list, func(d diag.Diagnostic) bool { return d.Severity == diag.Info })
 	if err := list.WriteText(e.stderr, false); err != nil {
 		return nil, err
 	}

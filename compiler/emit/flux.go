@@ -61,6 +61,17 @@ func helmRelease(env *load.Environment, values map[string]any, o Options) object
 	return object{"apiVersion": apiHelm, "kind": "HelmRelease", "metadata": inRelease(env), "spec": spec}
 }
 
+// Release gives what Cilium's HelmRelease states beside its values, and its name
+// and namespace.
+func Release(env *load.Environment) map[string]any {
+	out := helmRelease(env, nil, Options{})["spec"].(object)
+	delete(out, "values")
+	for name, v := range inRelease(env) {
+		out[name] = v
+	}
+	return out
+}
+
 // sourceOf is where the chart comes from; nil for a folder of the source that
 // holds the manifests too.
 func sourceOf(env *load.Environment) object {

@@ -120,6 +120,15 @@ func (e *Environment) Positions(path ...string) []diag.Position {
 	return nil
 }
 
+// Written are the author's places of a field, as Positions has them; none for
+// what is not written.
+func (e *Environment) Written(path ...string) []diag.Position {
+	if e.places == nil {
+		return nil // not loaded
+	}
+	return e.places.of(e.value.LookupPath(selectors(path)))
+}
+
 // states tells whether a field is there, by the schema's default at least.
 func (e *Environment) states(path []string) bool {
 	return e.value.LookupPath(selectors(path)).Exists()

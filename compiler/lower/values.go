@@ -55,6 +55,18 @@ func implications(env *load.Environment) []implication {
 		implication{[]string{"k8sServicePort"}, []string{"api", "port"}, int(env.API.Port)})
 }
 
+// Field gives the field of an environment that a Helm value follows from, by the
+// value's dotted path; nil where there is none.
+func Field(value string) []string {
+	env := &load.Environment{API: load.API{Host: "host"}}
+	for _, f := range implications(env) {
+		if strings.Join(f.value, ".") == value {
+			return f.field
+		}
+	}
+	return nil
+}
+
 func (f implication) contradiction(env *load.Environment, have any) diag.Diagnostic {
 	value, field := strings.Join(f.value, "."), strings.Join(f.field, ".")
 	d := diag.Diagnostic{

@@ -1,0 +1,101 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package compiler
+
+import (
+	"slices"
+	"strings"
+	"sync"
+
+	"plumbline.dev/plumbline/compiler/diag"
+	"plumbline.dev/plumbline/compiler/emit"
+	"plumbline.dev/plumbline/compiler/lower"
+	"plumbline.dev/plumbline/compiler/rules"
+	"plumbline.dev/plumbline/compiler/values"
+)
+
+// Option is something that a compilation is given beside its input.
+type Option func(*compilation)
+
+// WithRules adds a team's own rules to Plumbline's.
+func WithRules(team *rules.Set) Option {
+	return func(c *compilation) {
+		if team != nil {
+			c.rules = append(c.rules, team)
+		}
+	}
+}
+
+// WithLoad tells rules what a snapshot of Services comes to (see Load).
+func WithLoad(load map[string]any) Option { return func(c *compilation) { c.load = load } }
+
+// ownRules are Plumbline's, parsed once a process.
+var ownRules = sync.OnceValue(func() *rules.Set {
+	set, list := rules.Own()
+	if len(list) > 0 {
+		panic(list) // they are part of the program; their tests parse them
+	}
+	return set
+})
+
+// Rules gives Plumbline's own rules.
+func Rules() []rules.Rule { return ownRules().Rules }
+
+// judge relates the values to one another and to the facts of the cluster.
+func (c *compilation) judge(table *values.Table) {
+	in := rules.Input{
+		Values: table.Effective(c.values), Author: c.values,
+		Chart: c.env.Chart.Version, Platform: c.env.Platform, Cluster: c.env.Cluster,
+		Release: emit.Release(c.env), Load: c.load, Typed: c.list.Count(diag.Error) == 0,
+		Place: c.place, Whole: c.env.Positions("name"), Show: func(path string) string { return "environment." + path },
+	}
+	for _, set := range c.rules {
+		c.list = append(c.list, c.unlessTold(set.Judge(in))...)
+	}
+}
+
+// unlessTold leaves out what a rule finds where a former pass has an error: a
+// value that is wrong by itself needs no word on what it is beside others.
+func (c *compilation) unlessTold(list diag.List) diag.List {
+	told := map[string]bool{}
+	for _, d := range c.list {
+		told[d.Path] = told[d.Path] || d.Severity == diag.Error
+	}
+	return slices.DeleteFunc(list, func(d diag.Diagnostic) bool { return told[d.Path] })
+}
+
+// place finds where the author states what rules call path; for what he does not
+// state, nothing.
+func (c *compilation) place(path string) []diag.Position {
+	names, err := values.Split(path)
+	if err != nil {
+		return nil // a rule's mistake: its finding stands without a place
+	}
+	if names[0] == "release" {
+		names = append([]string{"flux"}, names[1:]...)
+	}
+	for _, candidate := range append([][]string{names}, otherwise(names)...) {
+		if at := c.env.Written(candidate...); len(at) > 0 {
+			return at
+		}
+	}
+	return nil
+}
+
+// otherwise gives the other fields of an environment that state a path: a typed
+// field that a value follows from, a fact by another name.
+func otherwise(names []string) [][]string {
+	switch {
+	case names[0] == "values":
+		if field := lower.Field(strings.Join(names[1:], ".")); field != nil {
+			return [][]string{field}
+		}
+	case names[0] == "cluster" && len(names) > 1:
+		var list [][]string
+		for _, name := range rules.StatedAs(names[1]) {
+			list = append(list, append([]string{"cluster", name}, names[2:]...), []string{"cluster", name})
+		}
+		return list
+	}
+	return nil
+}
