@@ -64,7 +64,7 @@ type compilation struct {
 	skipSchema bool            // the chart's schema refuses values that are right
 	settings   *state.Settings // nil where something is in the way
 	rules      []*rules.Set
-	load       map[string]any
+	snapshot   *state.Snapshot
 }
 
 func newCompilation(env *load.Environment, options []Option) *compilation {

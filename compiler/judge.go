@@ -3,15 +3,19 @@
 package compiler
 
 import (
+	"fmt"
+	"path"
 	"slices"
 	"strings"
 	"sync"
 
+	"plumbline.dev/plumbline/compiler/datapath"
 	"plumbline.dev/plumbline/compiler/diag"
 	"plumbline.dev/plumbline/compiler/emit"
 	"plumbline.dev/plumbline/compiler/lower"
 	"plumbline.dev/plumbline/compiler/rules"
 	"plumbline.dev/plumbline/compiler/values"
+	"plumbline.dev/plumbline/schema/state"
 )
 
 // Option is something that a compilation is given beside its input.
@@ -26,8 +30,30 @@ func WithRules(team *rules.Set) Option {
 	}
 }
 
-// WithLoad tells rules what a snapshot of Services comes to (see Load).
-func WithLoad(load map[string]any) Option { return func(c *compilation) { c.load = load } }
+// WithSnapshot lets rules count what a snapshot's Services take of the maps.
+func WithSnapshot(snapshot *state.Snapshot) Option {
+	return func(c *compilation) { c.snapshot = snapshot }
+}
+
+// load is what the snapshot comes to on its node; nil without one. What is wrong
+// with its objects is for `plumb state` to tell.
+func (c *compilation) load() map[string]any {
+	if c.snapshot == nil || c.settings == nil {
+		return nil
+	}
+	st, _ := datapath.Compile(c.settings, c.snapshot)
+	largest := 0
+	for i := range st.Frontends {
+		largest = max(largest, len(st.Frontends[i].Backends))
+	}
+	maps := []any{}
+	for _, f := range datapath.Fills(c.settings, st) {
+		if f.MaxEntries > 0 {
+			maps = append(maps, map[string]any{"name": f.Map.String(), "entries": f.Entries, "max": f.MaxEntries})
+		}
+	}
+	return map[string]any{"services": len(c.snapshot.Services), "largest": largest, "maps": maps}
+}
 
 // ownRules are Plumbline's, parsed once a process.
 var ownRules = sync.OnceValue(func() *rules.Set {
@@ -41,12 +67,27 @@ var ownRules = sync.OnceValue(func() *rules.Set {
 // Rules gives Plumbline's own rules.
 func Rules() []rules.Rule { return ownRules().Rules }
 
+// Clashes finds rules of a team that have the code of one of Plumbline's.
+func Clashes(team *rules.Set) diag.List {
+	if team == nil {
+		return nil
+	}
+	var list diag.List
+	for _, rule := range team.Rules {
+		if slices.Contains(Codes(), rule.Code) {
+			list = append(list, diag.Diagnostic{Code: rules.CodeBroken, Path: fmt.Sprintf("rule.%q", rule.Code), Positions: rule.Positions,
+				Message: "this code is one of Plumbline's own", Hint: "choose an area of your own: team/" + path.Base(rule.Code)})
+		}
+	}
+	return list
+}
+
 // judge relates the values to one another and to the facts of the cluster.
 func (c *compilation) judge(table *values.Table) {
 	in := rules.Input{
 		Values: table.Effective(c.values), Author: c.values,
 		Chart: c.env.Chart.Version, Platform: c.env.Platform, Cluster: c.env.Cluster,
-		Release: emit.Release(c.env), Load: c.load, Typed: c.list.Count(diag.Error) == 0,
+		Release: emit.Release(c.env), Load: c.load(), Typed: c.list.Count(diag.Error) == 0,
 		Place: c.place, Whole: c.env.Positions("name"), Show: func(path string) string { return "environment." + path },
 	}
 	for _, set := range c.rules {

@@ -26,11 +26,16 @@ type clusterFlags struct {
 }
 
 func (f *clusterFlags) add(command *cobra.Command) {
+	f.addFiles(command)
 	flags := command.Flags()
-	flags.StringArrayVarP(&f.files, "filename", "f", nil, "`file` or folder with the cluster's Services and EndpointSlices; may be repeated")
 	flags.StringVar(&f.node, "node", "", "`name` of the node; default: the only Node of the files, else this host's name")
 	flags.StringArrayVar(&f.addresses, "node-address", nil, "`address` of the node; may be repeated; default: those of its Node object")
 	flags.StringVar(&f.zone, "zone", "", "`zone` of the node; default: that of its Node object")
+}
+
+// addFiles adds the flag that names the files alone.
+func (f *clusterFlags) addFiles(command *cobra.Command) {
+	command.Flags().StringArrayVarP(&f.files, "filename", "f", nil, "`file` or folder with the cluster's Services and EndpointSlices; may be repeated")
 }
 
 // errUnread says that no State could be made of the files: the notices say why.

@@ -47,9 +47,13 @@ func (e *env) compile(arg string) (*compiler.Artifact, error) {
 	if err != nil {
 		return nil, err
 	}
-	environment, list := load.Load(source)
-	artifact, more := compiler.Compile(environment)
-	list = append(list, more...).Sort()
+	team, list, err := e.teamRules()
+	if err != nil {
+		return nil, err
+	}
+	environment, found := load.Load(source)
+	artifact, more := compiler.Compile(environment, compiler.WithRules(team))
+	list = append(append(list, found...), more...).Sort()
 	list = slices.DeleteFunc(list, func(d diag.Diagnostic) bool { return d.Severity == diag.Info })
 	if err := list.WriteText(e.stderr, false); err != nil {
 		return nil, err

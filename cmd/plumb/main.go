@@ -66,6 +66,9 @@ type env struct {
 	colour bool
 	// environments is the folder of the environments, as --environments has it.
 	environments string
+	// rules is the folder of a team's own rules, as --rules has it; "" is rules
+	// beside the environments, if there is such a folder.
+	rules string
 }
 
 // path makes an argument absolute.
@@ -137,6 +140,7 @@ Exit codes: 0 nothing to say, 1 findings or differences, 2 plumb itself failed.`
 	root.SetOut(e.stdout)
 	root.SetErr(e.stderr)
 	root.PersistentFlags().StringVar(&e.environments, "environments", "environments", "`folder` of the environments")
+	root.PersistentFlags().StringVar(&e.rules, "rules", "", "`folder` of a team's own rules; default: rules beside the environments, if it is there")
 	for _, command := range commands {
 		root.AddCommand(command(e))
 	}

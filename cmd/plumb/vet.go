@@ -5,12 +5,16 @@ package main
 import (
 	"fmt"
 	"os"
+	"path/filepath"
+	"strings"
 
 	"github.com/spf13/cobra"
 
 	"plumbline.dev/plumbline/compiler"
 	"plumbline.dev/plumbline/compiler/diag"
 	"plumbline.dev/plumbline/compiler/load"
+	"plumbline.dev/plumbline/compiler/rules"
+	"plumbline.dev/plumbline/schema/state"
 )
 
 func newVetCommand(e *env) *cobra.Command {
@@ -22,20 +26,32 @@ chart's minor has, and what the agent would refuse. It finds all there is in one
 run, each with the author's file, line and column. Without ENV it checks every
 environment there is.
 
+Rules relate the values to one another and to the facts of the cluster that the
+environment states; a fact that they lack is told for information. A folder rules
+beside that of the environments holds a team's own. With -f the Services of a
+cluster are counted against the maps.
+
 It needs no network and no cluster. Errors end it with 1; warnings do not.`,
 		Example: `  plumb vet
   plumb vet dev prod
+  plumb vet prod -f cluster.yaml
   plumb vet ./clusters/edge -o json
   plumb vet -o github`,
 		ValidArgsFunction: e.completeEnvironments(0),
 	}
 	output := outputFlag(command, "text", "json", "github")
+	var cluster clusterFlags
+	cluster.addFiles(command)
 	command.RunE = func(_ *cobra.Command, args []string) error {
 		sources, err := e.sources(args)
 		if err != nil {
 			return err
 		}
-		list := vet(sources)
+		options, list, err := e.given(&cluster)
+		if err != nil {
+			return err
+		}
+		list = append(list, vet(sources, options)...).Sort()
 		if err := e.report(list, output.value); err != nil {
 			return err
 		}
@@ -48,16 +64,97 @@ It needs no network and no cluster. Errors end it with 1; warnings do not.`,
 }
 
 // vet finds what is wrong with environments, each and together.
-func vet(sources []load.Source) diag.List {
+func vet(sources []load.Source, options []compiler.Option) diag.List {
 	var list diag.List
 	var all []*load.Environment
 	for _, source := range sources {
 		environment, found := load.Load(source)
 		all = append(all, environment)
 		list = append(list, found...)
-		list = append(list, compiler.Vet(environment)...)
+		list = append(list, compiler.Vet(environment, options...)...)
 	}
 	return append(list, compiler.Duplicates(all)...).Sort()
+}
+
+// given is what environments are judged by beside themselves: a team's rules, and
+// a snapshot if there is one.
+func (e *env) given(cluster *clusterFlags) ([]compiler.Option, diag.List, error) {
+	team, list, err := e.teamRules()
+	if err != nil {
+		return nil, nil, err
+	}
+	options := []compiler.Option{compiler.WithRules(team)}
+	if len(cluster.files) == 0 {
+		return options, list, nil
+	}
+	snapshot, notices, err := cluster.snapshot()
+	if err != nil {
+		return nil, nil, err
+	}
+	for _, n := range notices {
+		list = append(list, fromNotice(n))
+	}
+	return append(options, compiler.WithSnapshot(snapshot)), list, nil
+}
+
+// fromNotice turns what is said of a cluster's objects into a finding.
+func fromNotice(n state.Notice) diag.Diagnostic {
+	d := diag.Diagnostic{Code: n.Code, Path: n.Object, Message: n.Message, Hint: n.Hint}
+	if n.Field != "" {
+		d.Path += " " + n.Field
+	}
+	switch n.Severity {
+	case state.Warning:
+		d.Severity = diag.Warning
+	case state.Info:
+		d.Severity = diag.Info
+	}
+	if n.Pos.File != "" {
+		d.Positions = []diag.Position{{File: n.Pos.File, Line: n.Pos.Line}}
+	}
+	return d
+}
+
+// teamRules reads the rules beside the environments; nil where there are none.
+func (e *env) teamRules() (*rules.Set, diag.List, error) {
+	folder := filepath.Join(filepath.Dir(e.path(e.environments)), "rules")
+	if e.rules != "" {
+		folder = e.path(e.rules)
+	}
+	files, err := filepath.Glob(filepath.Join(escapeGlob(folder), "*.cue"))
+	if err != nil {
+		return nil, nil, err
+	}
+	if len(files) == 0 {
+		if e.rules != "" {
+			return nil, nil, fmt.Errorf("--rules %s: there are no CUE files", e.rules)
+		}
+		return nil, nil, nil
+	}
+	var sources []rules.Source
+	for _, file := range files {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			return nil, nil, err
+		}
+		sources = append(sources, rules.Source{Name: e.show(file), Text: text})
+	}
+	team, list := rules.Parse(sources)
+	return team, append(list, compiler.Clashes(team)...), nil
+}
+
+// show gives a path as findings show it: relative to the working directory if it
+// lies below.
+func (e *env) show(path string) string {
+	if below, err := filepath.Rel(e.dir, path); err == nil && filepath.IsLocal(below) {
+		return filepath.ToSlash(below)
+	}
+	return filepath.ToSlash(path)
+}
+
+// escapeGlob makes a path one that stands for itself alone.
+func escapeGlob(path string) string {
+	return strings.NewReplacer(`\`, `\\`, `*`, `\*`, `?`, `\?`, `[`, `\[`).Replace(path)
 }
 
 // report prints findings on stdout.

@@ -72,16 +72,41 @@ func (c *compiler) judgeNode() {
 
 // judgeSizes compares the entries with what the maps and ids can hold.
 func (c *compiler) judgeSizes(s *state.State) {
+	ids := 0
+	for i := range s.Frontends {
+		f := &s.Frontends[i]
+		if !f.Wildcard() {
+			ids++
+		}
+		if n := len(f.Backends) + len(f.Inactive); n > math.MaxUint16 {
+			o := owner{object: "Service " + f.Service}
+			c.notice(state.Error, "snapshot/too-many-backends", &o, "", "split the service", "%s has %d backends; an entry holds %d at most", f.FrontendName, n, math.MaxUint16)
+		}
+	}
+	if ids > maxIDs {
+		c.notice(state.Error, "snapshot/too-many-frontends", &settingsOwner, "", "", "%d frontends exceed the %d ids of a node", ids, maxIDs)
+	}
+	for _, f := range Fills(c.settings, s) {
+		c.full(f)
+	}
+}
+
+// Fill is how many entries of a map a State takes. MaxEntries of 0 is not known.
+type Fill struct {
+	Map        layout.MapID
+	Entries    int
+	MaxEntries int
+}
+
+// Fills counts the entries that a State takes of each map whose size the settings
+// state.
+func Fills(settings *state.Settings, s *state.State) []Fill {
 	var services, reverse, backends, maglev, ranges [2]int
 	for i := range s.Frontends {
 		f := &s.Frontends[i]
 		services[of(f.Address)] += 1 + len(f.Backends) + len(f.Inactive)
 		if !f.Wildcard() {
 			reverse[of(f.Address)]++
-		}
-		if n := len(f.Backends) + len(f.Inactive); n > math.MaxUint16 {
-			o := owner{object: "Service " + f.Service}
-			c.notice(state.Error, "snapshot/too-many-backends", &o, "", "split the service", "%s has %d backends; an entry holds %d at most", f.FrontendName, n, math.MaxUint16)
 		}
 	}
 	for _, b := range s.Backends {
@@ -93,16 +118,17 @@ func (c *compiler) judgeSizes(s *state.State) {
 	for _, r := range s.SourceRanges {
 		ranges[of(r.Frontend.Address)]++
 	}
-	if n := reverse[0] + reverse[1]; n > maxIDs {
-		c.notice(state.Error, "snapshot/too-many-frontends", &settingsOwner, "", "", "%d frontends exceed the %d ids of a node", n, maxIDs)
+	m := &settings.Maps
+	var list []Fill
+	pair := func(id layout.MapID, count [2]int, size uint32) {
+		list = append(list, Fill{id, count[0], int(size)}, Fill{id + 1, count[1], int(size)})
 	}
-	m := &c.settings.Maps
-	c.full(layout.Services4, services, m.Services)
-	c.full(layout.Backends4, backends, m.Backends)
-	c.full(layout.ReverseNAT4, reverse, m.ReverseNAT)
-	c.full(layout.Maglev4, maglev, m.Maglev)
-	c.full(layout.SourceRange4, ranges, m.SourceRanges)
-	c.full(layout.AffinityMatch, [2]int{len(s.AffinityMatches)}, m.Affinity)
+	pair(layout.Services4, services, m.Services)
+	pair(layout.Backends4, backends, m.Backends)
+	pair(layout.ReverseNAT4, reverse, m.ReverseNAT)
+	pair(layout.Maglev4, maglev, m.Maglev)
+	pair(layout.SourceRange4, ranges, m.SourceRanges)
+	return append(list, Fill{layout.AffinityMatch, len(s.AffinityMatches), int(m.Affinity)})
 }
 
 func of(a netip.Addr) int {
@@ -112,14 +138,11 @@ func of(a netip.Addr) int {
 	return 1
 }
 
-// full says where a map and its IPv6 sibling, the id behind it, can't hold the
-// entries, or are filled to nine tenths. A size of 0 is not judged.
-func (c *compiler) full(id layout.MapID, count [2]int, size uint32) {
-	for i, n := range count {
-		if name := id + layout.MapID(i); size > 0 && n > int(size) {
-			c.notice(state.Error, "snapshot/map-full", &settingsOwner, "maps", "raise bpf.lbMapMax", "map %q: %d entries exceed max_entries %d", name, n, size)
-		} else if size > 0 && n*10 > int(size)*9 {
-			c.notice(state.Warning, "snapshot/map-nearly-full", &settingsOwner, "maps", "raise bpf.lbMapMax", "map %q: %d entries of max_entries %d", name, n, size)
-		}
+// full says where a map can't hold the entries, or is filled to nine tenths.
+func (c *compiler) full(f Fill) {
+	if size := f.MaxEntries; size > 0 && f.Entries > size {
+		c.notice(state.Error, "snapshot/map-full", &settingsOwner, "maps", "raise bpf.lbMapMax", "map %q: %d entries exceed max_entries %d", f.Map, f.Entries, size)
+	} else if size > 0 && f.Entries*10 > size*9 {
+		c.notice(state.Warning, "snapshot/map-nearly-full", &settingsOwner, "maps", "raise bpf.lbMapMax", "map %q: %d entries of max_entries %d", f.Map, f.Entries, size)
 	}
 }

@@ -48,7 +48,7 @@ func (s *Set) Judge(in Input) diag.List {
 		return broken("", err)
 	}
 	value := s.value.FillPath(cue.Path{}, s.context.CompileBytes(text, cue.Filename("input.json")))
-	j := judgement{in: in, lacks: map[string]*lack{}}
+	j := judgement{set: s, in: in, lacks: map[string]*lack{}}
 	for _, rule := range s.Rules {
 		j.rule(rule, value.LookupPath(cue.MakePath(cue.Str("rule"), cue.Str(rule.Code))))
 	}
@@ -140,6 +140,7 @@ type lack struct {
 }
 
 type judgement struct {
+	set   *Set
 	in    Input
 	list  diag.List
 	lacks map[string]*lack
@@ -150,7 +151,7 @@ func (j *judgement) rule(rule Rule, v cue.Value) {
 	lacks, more := findings(v, "lacks")
 	if err = errors.Join(err, more); err != nil {
 		if j.in.Typed {
-			j.list = append(j.list, broken(rule.Code, err)...)
+			j.list = append(j.list, j.set.broken(rule, err)...)
 		}
 		return
 	}
@@ -184,7 +185,7 @@ func (j *judgement) found(rule Rule, f finding) {
 	d := diag.Diagnostic{Code: rule.Code, Severity: rule.Severity, Message: f.Message, Hint: f.Hint}
 	if f.Severity != "" {
 		if err := d.Severity.UnmarshalText([]byte(f.Severity)); err != nil {
-			j.list = append(j.list, broken(rule.Code, err)...)
+			j.list = append(j.list, j.set.broken(rule, err)...)
 		}
 	}
 	if len(f.At) > 0 {

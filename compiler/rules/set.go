@@ -59,6 +59,7 @@ type Set struct {
 	context *cue.Context
 	value   cue.Value
 	refs    [][]string
+	places  map[string]diag.Position // of rules, by code
 }
 
 // Own gives Plumbline's own rules.
@@ -86,7 +87,7 @@ func Own() (*Set, diag.List) {
 // Parse reads rules. The Set holds those that are right, and is nil where a file
 // can't be read as CUE at all; the findings tell of the others.
 func Parse(sources []Source) (*Set, diag.List) {
-	s := &Set{context: cuecontext.New(cuecontext.EvaluatorVersion(cuecontext.EvalV3), cuecontext.CUE_DEBUG(""))}
+	s := &Set{places: map[string]diag.Position{}, context: cuecontext.New(cuecontext.EvaluatorVersion(cuecontext.EvalV3), cuecontext.CUE_DEBUG(""))}
 	input, err := embedded.ReadFile(inputFile)
 	if err != nil {
 		panic(err) // embedded files can be read
@@ -118,7 +119,31 @@ func (s *Set) add(instance *build.Instance, file *ast.File) error {
 		return errors.Newf(file.Pos(), "a file of rules belongs to the package rules, not to %q", name)
 	}
 	s.refs = append(s.refs, references(file)...)
+	for _, rule := range fields(file.Decls, "rule") {
+		if body, ok := rule.Value.(*ast.StructLit); ok {
+			for _, one := range fields(body.Elts, "") {
+				code, _, _ := ast.LabelName(one.Label)
+				p := one.Label.Pos()
+				s.places[code] = diag.Position{File: p.Filename(), Line: p.Line(), Column: p.Column()}
+			}
+		}
+	}
 	return instance.AddSyntax(file)
+}
+
+// fields are the fields of a name, of any name where it is "".
+func fields(list []ast.Decl, name string) []*ast.Field {
+	var out []*ast.Field
+	for _, decl := range list {
+		field, ok := decl.(*ast.Field)
+		if !ok {
+			continue
+		}
+		if label, _, err := ast.LabelName(field.Label); err == nil && (name == "" || label == name) {
+			out = append(out, field)
+		}
+	}
+	return out
 }
 
 var codeForm = regexp.MustCompile(`^[a-z0-9-]+/[a-z0-9-]+$`)
@@ -132,8 +157,11 @@ func (s *Set) describe() diag.List {
 	}
 	for fields.Next() {
 		rule, err := describe(fields.Selector().Unquoted(), fields.Value())
+		if at, ok := s.places[rule.Code]; ok {
+			rule.Positions = []diag.Position{at}
+		}
 		if err != nil {
-			list = append(list, broken(rule.Code, err)...)
+			list = append(list, s.broken(rule, err)...)
 			continue
 		}
 		s.Rules = append(s.Rules, rule)
@@ -146,7 +174,7 @@ func (s *Set) describe() diag.List {
 var known = []string{"title", "severity", "why", "mend", "urls", "found", "lacks"}
 
 func describe(code string, v cue.Value) (Rule, error) {
-	rule := Rule{Code: code, Positions: positions(v.LookupPath(cue.ParsePath("title")))}
+	rule := Rule{Code: code}
 	if !codeForm.MatchString(code) {
 		return rule, errors.Newf(v.Pos(), "the code of a rule is AREA/NAME in lower case, such as team/owner-label")
 	}
@@ -200,6 +228,17 @@ func (s *Set) Find(code string) (Rule, bool) {
 	return s.Rules[i], true
 }
 
+// broken tells what is wrong with a rule, at its own place where CUE knows none.
+func (s *Set) broken(rule Rule, err error) diag.List {
+	list := broken(rule.Code, err)
+	for i := range list {
+		if len(list[i].Positions) == 0 {
+			list[i].Positions = rule.Positions
+		}
+	}
+	return list
+}
+
 // broken turns an error of CUE into findings.
 func broken(code string, err error) diag.List {
 	var list diag.List
@@ -224,11 +263,4 @@ func sentence(e errors.Error) string {
 		return text
 	}
 	return e.Error()
-}
-
-func positions(v cue.Value) []diag.Position {
-	if p := v.Pos(); p.IsValid() {
-		return []diag.Position{{File: p.Filename(), Line: p.Line(), Column: p.Column()}}
-	}
-	return nil
 }
