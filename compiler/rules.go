@@ -39,6 +39,20 @@ func Codes() []string {
 	return list
 }
 
+// Weights gives every code that a pass of the compiler can find, with how much it
+// weighs by itself; rules tell theirs.
+func Weights() []values.Code {
+	list := values.Codes()
+	for _, id := range append(load.Codes(), codeChartVersion, codeChartSource, codeEmit, codeDuplicateName,
+		lower.CodeContradiction, lower.CodeBadOption, rules.CodeBroken) {
+		list = append(list, values.Code{ID: id})
+	}
+	for _, id := range []string{codeUnknownRule, lower.CodeOptionTwice, lower.CodeNotCompiled} {
+		list = append(list, values.Code{ID: id, Severity: diag.Warning})
+	}
+	return append(list, values.Code{ID: rules.CodeUnknownFact, Severity: diag.Info})
+}
+
 // codes are Codes and those of a team's own rules.
 func (c *compilation) codes() []string {
 	list := Codes()

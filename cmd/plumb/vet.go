@@ -12,6 +12,7 @@ import (
 
 	"plumbline.dev/plumbline/compiler"
 	"plumbline.dev/plumbline/compiler/diag"
+	"plumbline.dev/plumbline/compiler/explain"
 	"plumbline.dev/plumbline/compiler/load"
 	"plumbline.dev/plumbline/compiler/rules"
 	"plumbline.dev/plumbline/schema/state"
@@ -36,10 +37,11 @@ It needs no network and no cluster. Errors end it with 1; warnings do not.`,
   plumb vet dev prod
   plumb vet prod -f cluster.yaml
   plumb vet ./clusters/edge -o json
-  plumb vet -o github`,
+  plumb vet -o github
+  plumb vet -o sarif > plumb.sarif`,
 		ValidArgsFunction: e.completeEnvironments(0),
 	}
-	output := outputFlag(command, "text", "json", "github")
+	output := outputFlag(command, "text", "json", "sarif", "junit", "github")
 	var cluster clusterFlags
 	cluster.addFiles(command)
 	command.RunE = func(_ *cobra.Command, args []string) error {
@@ -52,7 +54,11 @@ It needs no network and no cluster. Errors end it with 1; warnings do not.`,
 			return err
 		}
 		list = append(list, vet(sources, options)...).Sort()
-		if err := e.report(list, output.value); err != nil {
+		var folders []string
+		for _, source := range sources {
+			folders = append(folders, e.show(source.Dir))
+		}
+		if err := e.report(list, output.value, folders); err != nil {
 			return err
 		}
 		if list.Count(diag.Error) > 0 {
@@ -157,15 +163,24 @@ func escapeGlob(path string) string {
 	return strings.NewReplacer(`\`, `\\`, `*`, `\*`, `?`, `\?`, `[`, `\[`).Replace(path)
 }
 
-// report prints findings on stdout.
-func (e *env) report(list diag.List, form string) error {
+// report prints findings on stdout; checked is what was looked at.
+func (e *env) report(list diag.List, form string, checked []string) error {
+	read := func(file string) ([]byte, error) { return os.ReadFile(e.path(file)) }
 	switch form {
+	case "sarif":
+		team, _, err := e.teamRules()
+		if err != nil {
+			return err
+		}
+		return list.WriteSARIF(e.stdout, buildVersion(), checked[0], explain.Pages(team), read)
+	case "junit":
+		return list.WriteJUnit(e.stdout, checked)
 	case "json":
 		return list.WriteJSON(e.stdout)
 	case "github":
 		return list.WriteGitHub(e.stdout)
 	case "text":
-		return list.WriteExcerpts(e.stdout, e.colour, func(file string) ([]byte, error) { return os.ReadFile(e.path(file)) })
+		return list.WriteExcerpts(e.stdout, e.colour, read)
 	}
 	return fmt.Errorf("findings have no form %q", form)
 }

@@ -118,3 +118,8 @@ func around(path, other string) bool {
 	rest, ok := strings.CutPrefix(other, path)
 	return ok && (rest == "" || rest[0] == '.' || rest[0] == '[')
 }
+
+// Codes gives every code that this package uses.
+func Codes() []string {
+	return []string{codeUnreadable, codeSyntax, codeNoEnvironment, codeUnknownField, codeMissingField, codeWrongType, codeNotOneOf, codeBadValue, codeConflict, codeIncomplete, codeEvaluation}
+}

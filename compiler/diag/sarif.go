@@ -1,0 +1,125 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package diag
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"io"
+	"net/url"
+	"strings"
+	"unicode/utf16"
+
+	"github.com/owenrumney/go-sarif/v3/pkg/report/v210/sarif"
+)
+
+const informationURI = "https://plumbline.dev/plumbline"
+
+// sourceRoot is the name that stands for the folder that files are told from.
+const sourceRoot = "SRCROOT"
+
+// WriteSARIF writes SARIF 2.1.0, as code scanning takes it. pages tell of the
+// codes; read gives a file's text, from which columns are counted in UTF-16
+// units. Every result has a line: a finding without a place has the first one of
+// the file that whole names.
+func (l List) WriteSARIF(w io.Writer, version, whole string, pages []Page, read func(file string) ([]byte, error)) error {
+	run := sarif.NewRunWithInformationURI("plumb", informationURI)
+	run.Tool.Driver.Version = &version
+	run.WithColumnKind("utf16CodeUnits")
+	s := sarifWriter{run: run, whole: whole, lines: map[string][]string{}, read: read}
+	for _, page := range pages {
+		s.rule(page)
+	}
+	for i := range l {
+		s.result(&l[i])
+	}
+	report := sarif.NewReport()
+	report.AddRun(run)
+	return report.PrettyWrite(w)
+}
+
+type sarifWriter struct {
+	run   *sarif.Run
+	whole string
+	lines map[string][]string
+	read  func(file string) ([]byte, error)
+}
+
+func (s *sarifWriter) rule(p Page) {
+	help := p.Why + "\n\n" + p.Mend
+	markdown := "## " + p.Title + "\n\n" + p.Why + "\n\n" + p.Mend + "\n"
+	for _, address := range p.URLs {
+		markdown += "\n- <" + address + ">"
+	}
+	rule := s.run.AddRule(p.Code).
+		WithShortDescription(sarif.NewMultiformatMessageString().WithText(p.Title)).
+		WithFullDescription(sarif.NewMultiformatMessageString().WithText(p.Why)).
+		WithHelp(sarif.NewMultiformatMessageString().WithText(help).WithMarkdown(markdown)).
+		WithDefaultConfiguration(sarif.NewReportingConfiguration().WithLevel(p.Severity.sarif()))
+	if len(p.URLs) > 0 {
+		rule.WithHelpURI(p.URLs[0])
+	}
+}
+
+func (s *sarifWriter) result(d *Diagnostic) {
+	s.run.AddRule(d.Code) // a team's own may have no page
+	result := s.run.CreateResultForRule(d.Code).
+		WithLevel(d.Severity.sarif()).
+		WithMessage(sarif.NewTextMessage(d.Line())).
+		WithPartialFingerprints(map[string]string{"codeAndPath/v1": fingerprint(d)})
+	result.Locations = nil
+	places := d.Positions
+	if len(places) == 0 {
+		places = []Position{{File: s.whole}}
+	}
+	result.AddLocation(s.location(places[0]))
+	for i, at := range places[1:] {
+		result.AddRelatedLocation(s.location(at).WithID(i + 1))
+	}
+}
+
+// location gives a place with a line; code scanning drops results without.
+func (s *sarifWriter) location(at Position) *sarif.Location {
+	s.run.AddDistinctArtifact(uri(at.File))
+	region := sarif.NewRegion().WithStartLine(max(at.Line, 1))
+	if at.Line > 0 && at.Column > 0 {
+		region.WithStartColumn(s.column(at))
+	}
+	return sarif.NewLocationWithPhysicalLocation(sarif.NewPhysicalLocation().
+		WithArtifactLocation(sarif.NewArtifactLocation().WithURI(uri(at.File)).WithURIBaseID(sourceRoot)).
+		WithRegion(region))
+}
+
+// column counts in UTF-16 units instead of bytes.
+func (s *sarifWriter) column(at Position) int {
+	lines, known := s.lines[at.File]
+	if !known {
+		if text, err := s.read(at.File); err == nil {
+			lines = strings.Split(string(text), "\n")
+		}
+		s.lines[at.File] = lines
+	}
+	if at.Line > len(lines) || at.Column-1 > len(lines[at.Line-1]) {
+		return at.Column
+	}
+	return len(utf16.Encode([]rune(lines[at.Line-1][:at.Column-1]))) + 1
+}
+
+// fingerprint stays when lines move.
+func fingerprint(d *Diagnostic) string {
+	sum := sha256.Sum256([]byte(d.Code + "\x00" + d.Path + "\x00" + d.first().File + "\x00" + d.Message))
+	return hex.EncodeToString(sum[:16])
+}
+
+func uri(file string) string { return (&url.URL{Path: file}).EscapedPath() }
+
+// sarif is the severity's name among the levels.
+func (s Severity) sarif() string {
+	switch s {
+	case Error:
+		return "error"
+	case Warning:
+		return "warning"
+	}
+	return "note"
+}

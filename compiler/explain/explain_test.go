@@ -1,0 +1,76 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package explain_test
+
+import (
+	"net/url"
+	"slices"
+	"strings"
+	"testing"
+
+	"plumbline.dev/plumbline/compiler"
+	"plumbline.dev/plumbline/compiler/diag"
+	"plumbline.dev/plumbline/compiler/explain"
+)
+
+func TestEveryCodeHasOnePage(t *testing.T) {
+	pages := explain.Pages(nil)
+	var have []string
+	for _, p := range pages {
+		if slices.Contains(have, p.Code) {
+			t.Errorf("%s has two pages", p.Code)
+		}
+		have = append(have, p.Code)
+	}
+	var want []string
+	for _, c := range compiler.Weights() {
+		want = append(want, c.ID)
+	}
+	for _, r := range compiler.Rules() {
+		want = append(want, r.Code)
+	}
+	for _, code := range want {
+		if !slices.Contains(have, code) {
+			t.Errorf("%s has no page", code)
+		}
+	}
+	for _, code := range have {
+		if !slices.Contains(want, code) {
+			t.Errorf("no finding has the code %s", code)
+		}
+	}
+}
+
+func TestPagesSayEnough(t *testing.T) {
+	for _, p := range explain.Pages(nil) {
+		if p.Title == "" || p.Why == "" || p.Mend == "" {
+			t.Errorf("%s: a page has title, why and mend", p.Code)
+		}
+		if strings.HasSuffix(p.Title, ".") || !strings.HasSuffix(p.Why, ".") || !strings.HasSuffix(p.Mend, ".") {
+			t.Errorf("%s: why and mend are sentences, the title is none", p.Code)
+		}
+		if (p.Bad == "") != (p.Good == "") {
+			t.Errorf("%s: an example goes with its remedy", p.Code)
+		}
+		for _, address := range p.URLs {
+			if u, err := url.Parse(address); err != nil || u.Scheme != "https" || u.Host == "" {
+				t.Errorf("%s: %q is no address", p.Code, address)
+			}
+		}
+	}
+}
+
+func TestFind(t *testing.T) {
+	pages := explain.Pages(nil)
+	for word, want := range map[string]int{"values/unknown-key": 1, "values/": 16, "values": 16} {
+		if got, err := explain.Find(pages, word); err != nil || len(got) != want {
+			t.Errorf("%s: %d pages, %v, want %d", word, len(got), err, want)
+		}
+	}
+	if _, err := explain.Find(pages, "values/unknown-kay"); err == nil || !strings.Contains(err.Error(), `did you mean "values/unknown-key"?`) {
+		t.Errorf("a near miss: %v", err)
+	}
+	if _, err := explain.Find([]diag.Page{}, "x"); err == nil {
+		t.Error("nothing was found, without an error")
+	}
+}
