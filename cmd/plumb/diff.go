@@ -28,6 +28,7 @@ type liveReport struct {
 func newDiffCommand(e *env) *cobra.Command {
 	var cluster clusterFlags
 	var kernel kernelFlags
+	var explain explainFlags
 	var live bool
 	var grace time.Duration
 	command := &cobra.Command{
@@ -38,14 +39,20 @@ and prints every difference with the service that it concerns. It writes nothing
 
 A difference counts when it is there in two reads, --grace apart: a live agent
 may be writing. Exit codes: 0 in sync, 1 drifted, 2 the kernel could not be read
-or is of another layout.`,
+or is of another layout.
+
+With --explain it follows one connection instead: each key that the datapath
+looks up, in bytes and words, wanted and held side by side, and where the two part
+an arrow and what traffic sees of it.`,
 		Example: `  plumb diff dev --live -f cluster/ --node worker-1
+  plumb diff dev --live -f cluster/ --node worker-1 --explain 10.96.0.10:53/UDP
   plumb diff dev --live -f cluster/ --node worker-1 --only attachments -o json`,
 		Args:              cobra.ExactArgs(1),
 		ValidArgsFunction: e.completeEnvironments(1),
 	}
 	cluster.add(command)
 	kernel.add(command)
+	explain.add(command)
 	command.Flags().BoolVar(&live, "live", false, "compare with the live kernel")
 	command.Flags().DurationVar(&grace, "grace", time.Second, "between the two reads that confirm a difference; 0 reads once")
 	only := choiceFlag(command, "only", "", "compare only maps, or only attachments", "", "maps", "attachments")
@@ -58,15 +65,26 @@ or is of another layout.`,
 		if err != nil {
 			return err
 		}
-		if err := kernel.resolve(artifact.Settings); err != nil {
+		if err := errors.Join(kernel.resolve(artifact.Settings), explain.check()); err != nil {
 			return err
 		}
-		want, ok, err := cluster.want(e, artifact.Settings)
+		want, nodes, ok, err := cluster.want(e, artifact.Settings)
 		if err != nil {
 			return err
 		}
 		if !ok {
 			return errUnread
+		}
+		if explain.set() {
+			query, err := explain.query(nodes)
+			if err != nil {
+				return err
+			}
+			report, err := explainLive(e, query, artifact.Settings, want, grace)
+			if err != nil {
+				return err
+			}
+			return printExplained(e, report, output.value)
 		}
 		report, err := diffLive(e, artifact.Settings, selectPart(want, only.value), only.value, grace)
 		if err != nil {

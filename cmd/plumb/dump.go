@@ -3,13 +3,18 @@
 package main
 
 import (
+	"errors"
+
 	"github.com/spf13/cobra"
 
+	"plumbline.dev/plumbline/runtime/lookup"
+	"plumbline.dev/plumbline/runtime/plan"
 	"plumbline.dev/plumbline/schema/state"
 )
 
 func newDumpCommand(e *env) *cobra.Command {
 	var kernel kernelFlags
+	var explain explainFlags
 	command := &cobra.Command{
 		Use:   "dump",
 		Short: "Print what this node's kernel holds",
@@ -20,19 +25,24 @@ the ids that the kernel has. It writes nothing.
 The four known layouts differ in what is written, not in how it is read, so any
 of them decodes another's maps; --layout says which name is printed.`,
 		Example: `  plumb dump
+  plumb dump --explain 10.96.0.10:53/UDP
   plumb dump --bpffs /sys/fs/bpf --layout cilium/1.20 -o json`,
 		Args: cobra.NoArgs,
 	}
 	kernel.add(command)
+	explain.add(command)
 	output := outputFlag(command, "text", "json")
 	command.RunE = func(*cobra.Command, []string) error {
 		settings := &state.Settings{Layout: state.Cilium117, BPFRoot: "/sys/fs/bpf"}
-		if err := kernel.resolve(settings); err != nil {
+		if err := errors.Join(kernel.resolve(settings), explain.check()); err != nil {
 			return err
 		}
 		have, err := readKernel(e, settings)
 		if err != nil {
 			return err
+		}
+		if explain.set() {
+			return explainHeld(e, &explain, settings, have, output.value)
 		}
 		st, err := heldState(e, have)
 		if err != nil {
@@ -41,4 +51,17 @@ of them decodes another's maps; --layout says which name is printed.`,
 		return printState(e, st, output.value)
 	}
 	return command
+}
+
+// explainHeld follows one connection through what is held.
+func explainHeld(e *env, explain *explainFlags, settings *state.Settings, have *plan.Have, form string) error {
+	query, err := explain.query(nil)
+	if err != nil {
+		return err
+	}
+	maps, err := held(have)
+	if err != nil {
+		return err
+	}
+	return printExplained(e, lookup.Explain(query, settings, nil, maps), form)
 }

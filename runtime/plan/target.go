@@ -13,11 +13,12 @@ import (
 type Target struct {
 	want    *state.State
 	ledger  *layout.Ledger
+	tables  layout.Tables
 	indexes map[layout.MapID]*layout.Index
 }
 
 func newTarget(want *state.State, ledger *layout.Ledger, tables layout.Tables) *Target {
-	t := &Target{want: want, ledger: ledger, indexes: make(map[layout.MapID]*layout.Index, len(tables))}
+	t := &Target{want: want, ledger: ledger, tables: tables, indexes: make(map[layout.MapID]*layout.Index, len(tables))}
 	for id, table := range tables {
 		t.indexes[id] = layout.NewIndex(table)
 	}
@@ -45,3 +46,7 @@ func (t *Target) Holds(have *Have) bool {
 
 // Result is what Diff gives where Holds is true.
 func (t *Target) Result() *Result { return &Result{Ledger: t.ledger, Target: t} }
+
+// Tables are the wanted State's bytes, but for Maglev tables. They must not be
+// changed.
+func (t *Target) Tables() layout.Tables { return t.tables }
