@@ -22,8 +22,9 @@ func newDumpCommand(e *env) *cobra.Command {
 Plumbline's own, and prints what they mean: an entry a line, sorted, or JSON, with
 the ids that the kernel has. It writes nothing.
 
-The four known layouts differ in what is written, not in how it is read, so any
-of them decodes another's maps; --layout says which name is printed.`,
+The layout is told by what is pinned and how it is written. Where that fits several
+of them, the oldest is taken and the others are said on stderr; --layout names one,
+and maps that are not of it are refused with every difference.`,
 		Example: `  plumb dump
   plumb dump --explain 10.96.0.10:53/UDP
   plumb dump --bpffs /sys/fs/bpf --layout cilium/1.20 -o json`,
@@ -33,13 +34,17 @@ of them decodes another's maps; --layout says which name is printed.`,
 	explain.add(command)
 	output := outputFlag(command, "text", "json")
 	command.RunE = func(*cobra.Command, []string) error {
-		settings := &state.Settings{Layout: state.Cilium117, BPFRoot: "/sys/fs/bpf"}
+		settings := &state.Settings{BPFRoot: "/sys/fs/bpf"}
 		if err := errors.Join(kernel.resolve(settings), explain.check()); err != nil {
 			return err
 		}
 		have, err := readKernel(e, settings)
 		if err != nil {
 			return err
+		}
+		if settings.Layout == state.LayoutNone {
+			settings.Layout = have.Layout
+			sayLayout(e, have)
 		}
 		if explain.set() {
 			return explainHeld(e, &explain, settings, have, output.value)

@@ -4,6 +4,7 @@ package main
 
 import (
 	"fmt"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -21,7 +22,7 @@ type kernelFlags struct {
 func (f *kernelFlags) add(command *cobra.Command) {
 	flags := command.Flags()
 	flags.StringVar(&f.bpffs, "bpffs", "", "`folder` where the bpffs is mounted, or that of the pins itself; default: /sys/fs/bpf, or the environment's")
-	flags.StringVar(&f.layout, "layout", "", "`layout` of the maps, such as cilium/1.17; default: the environment's")
+	flags.StringVar(&f.layout, "layout", "", "`layout` of the maps, such as cilium/1.17; default: the environment's, or the one that the maps fit")
 	flags.StringVar(&f.cgroupRoot, "cgroup-root", "", "`cgroup` that programs should hang at; default: the environment's")
 }
 
@@ -53,6 +54,17 @@ func readKernel(e *env, settings *state.Settings) (*plan.Have, error) {
 	}
 	defer k.Close()
 	return k.Read(e.ctx)
+}
+
+// sayLayout says on stderr where the layout was not to be told for certain.
+func sayLayout(e *env, have *plan.Have) {
+	if len(have.Fits) > 1 {
+		var names []string
+		for _, l := range have.Fits {
+			names = append(names, l.String())
+		}
+		fmt.Fprintf(e.stderr, "the maps could be of %s: read as %s; --layout names another\n", strings.Join(names, ", "), have.Layout)
+	}
 }
 
 // heldState decodes what was read. Entries that belong to nothing are no part

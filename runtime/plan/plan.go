@@ -21,6 +21,9 @@ import (
 // Have is what a kernel holds at one moment, complete (I1).
 type Have struct {
 	Layout state.Layout
+	// Fits are all known layouts that what was read could be of, Layout among
+	// them; empty is not known.
+	Fits []state.Layout
 	// Tables are the contents of the content maps, byte by byte.
 	Tables layout.Tables
 	// Maps are the parameters and the fill of every map that is pinned.

@@ -3,7 +3,6 @@
 package store
 
 import (
-	"errors"
 	"fmt"
 
 	"github.com/cilium/ebpf"
@@ -38,21 +37,20 @@ func parameters(name string, m *ebpf.Map) (state.Map, error) {
 	return state.Map{Name: name, Type: kind, KeySize: info.KeySize, ValueSize: info.ValueSize, MaxEntries: info.MaxEntries, Flags: info.Flags}, nil
 }
 
-// readable tells whether a map's entries are of the layout (I7): what would be
-// misread is refused, with every difference.
-func readable(have state.Map, d layout.Desc) error {
+// readable compares what decides how a map's entries are read (I7).
+func readable(have state.Map, d layout.Desc) []Difference {
 	want := have
 	want.Type, want.KeySize, want.ValueSize = d.Type, uint32(d.KeySize), uint32(d.ValueSize)
 	return writable(have, want)
 }
 
-// writable tells whether a map is the one that the environment wants: of one of
+// writable compares a map with the one that the environment wants: of one of
 // ours nothing may differ. Wanted entries of 0 are any number.
-func writable(have, want state.Map) error {
-	var errs []error
+func writable(have, want state.Map) []Difference {
+	var list []Difference
 	differ := func(what string, h, w any) {
 		if h != w {
-			errs = append(errs, fmt.Errorf("map %s: %s %v, want %v", want.Name, what, h, w))
+			list = append(list, Difference{want.Name, what, fmt.Sprint(w), fmt.Sprint(h)})
 		}
 	}
 	differ("type", have.Type, want.Type)
@@ -62,5 +60,5 @@ func writable(have, want state.Map) error {
 		differ("max entries", have.MaxEntries, want.MaxEntries)
 	}
 	differ("flags", have.Flags, want.Flags)
-	return errors.Join(errs...)
+	return list
 }

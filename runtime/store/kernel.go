@@ -25,6 +25,9 @@ type Kernel struct {
 	lock    *os.File
 	config  bpf.Config
 	objects *bpf.Objects // loaded with the first Attach
+	// afterMap is called with each map's name once it has been read: tests change
+	// the pins under a read by it.
+	afterMap func(name string)
 }
 
 var _ Store = (*Kernel)(nil)
@@ -38,16 +41,17 @@ type Options struct {
 
 // Open opens pinned maps for reading, Cilium's or ours: dir is a bpffs, or the
 // folder of the pins. Pins are looked up anew with each Read, as their owner may
-// replace them. It wraps ErrNoPins, or ErrIncompatible with every difference.
+// replace them. LayoutNone reads what is there as the layout that it fits; any
+// other has to fit, or Read gives an IncompatibleError. It wraps ErrNoPins.
 func Open(dir string, l state.Layout, o Options) (*Kernel, error) {
-	if !layout.Known(l) {
+	if l != state.LayoutNone && !layout.Known(l) {
 		return nil, fmt.Errorf("open %s: layout %q is not known", dir, l)
 	}
 	pins, err := findPins(dir)
 	if err != nil {
 		return nil, err
 	}
-	return &Kernel{layout: l, pins: pins, cgroup: o.CgroupRoot}, nil
+	return &Kernel{layout: l, pins: pins, cgroup: o.CgroupRoot, afterMap: func(string) {}}, nil
 }
 
 // unsized is the number of entries of a map whose size follows from a node's
@@ -70,7 +74,7 @@ func Create(settings *state.Settings, want []state.Map) (*Kernel, error) {
 	}
 	k := &Kernel{
 		layout: settings.Layout, pins: pinSet{dir, filepath.Join(dir, ownLinks)}, cgroup: settings.CgroupRoot,
-		owned:  map[string]*ebpf.Map{},
+		owned: map[string]*ebpf.Map{}, afterMap: func(string) {},
 		config: bpf.Config{NodePortMin: settings.NodePortMin, NodePortMax: settings.NodePortMax, AnyProtocolFallback: settings.Layout <= state.Cilium118},
 	}
 	var err error
@@ -90,26 +94,30 @@ func Create(settings *state.Settings, want []state.Map) (*Kernel, error) {
 // anything is made.
 func (k *Kernel) openOwned(want []state.Map) error {
 	var errs []error
+	var differing []Difference
 	for _, w := range want {
-		m, err := ebpf.LoadPinnedMap(filepath.Join(k.pins.maps, w.Name), nil)
-		if errors.Is(err, os.ErrNotExist) {
+		m, err := loadMap(filepath.Join(k.pins.maps, w.Name), nil)
+		var other *notMapError
+		switch {
+		case errors.Is(err, os.ErrNotExist):
 			continue
-		}
-		if err != nil {
+		case errors.As(err, &other):
+			differing = append(differing, other.difference(w.Name))
+			continue
+		case err != nil:
 			errs = append(errs, fmt.Errorf("open map %s: %w", w.Name, err))
 			continue
 		}
 		k.owned[w.Name] = m
 		have, err := parameters(w.Name, m)
-		if err == nil {
-			err = writable(have, w)
+		if err != nil {
+			errs = append(errs, err)
+			continue
 		}
-		errs = append(errs, err)
+		differing = append(differing, writable(have, w)...)
 	}
-	if err := errors.Join(errs...); err != nil {
-		return fmt.Errorf("%w: %w: nothing was written; remove %s to start anew, which drops its programs", ErrIncompatible, err, k.pins.maps)
-	}
-	return nil
+	hint := fmt.Sprintf("nothing was written; remove %s to start anew, which drops its programs", k.pins.maps)
+	return errors.Join(append(errs, incompatible(k.layout, differing, nil, hint))...)
 }
 
 func (k *Kernel) makeOwned(settings *state.Settings, want []state.Map) error {

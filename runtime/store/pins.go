@@ -7,11 +7,15 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
+	"github.com/cilium/ebpf"
+	"github.com/cilium/ebpf/link"
 	"golang.org/x/sys/unix"
 
 	"plumbline.dev/plumbline/bpf/layout"
+	"plumbline.dev/plumbline/runtime/plan"
 )
 
 // Folders of pins below a bpffs: Cilium's (pkg/defaults TCGlobalsPath) and ours.
@@ -102,4 +106,133 @@ func lock(dir string) (*os.File, error) {
 		return nil, fmt.Errorf("lock %s: %w", dir, err)
 	}
 	return f, nil
+}
+
+// notMapError says what is pinned where a map should be.
+type notMapError struct{ what string }
+
+func (e *notMapError) Error() string { return "the pin is " + e.what + ", no map" }
+
+func (e *notMapError) difference(name string) Difference {
+	return Difference{name, "pin", "a map", e.what}
+}
+
+// loadMap opens a pinned map. A pin of something else is a notMapError.
+func loadMap(path string, o *ebpf.LoadPinOptions) (*ebpf.Map, error) {
+	m, err := ebpf.LoadPinnedMap(path, o)
+	if err == nil || errors.Is(err, os.ErrNotExist) {
+		return m, err
+	}
+	if info, statErr := os.Lstat(path); statErr == nil && !info.Mode().IsRegular() {
+		return nil, &notMapError{"a " + kindOf(info.Mode())}
+	}
+	if p, other := ebpf.LoadPinnedProgram(path, nil); other == nil {
+		p.Close()
+		return nil, &notMapError{"a program"}
+	}
+	if l, other := link.LoadPinnedLink(path, nil); other == nil {
+		l.Close()
+		return nil, &notMapError{"a link"}
+	}
+	return nil, err
+}
+
+func kindOf(m os.FileMode) string {
+	switch {
+	case m.IsDir():
+		return "folder"
+	case m&os.ModeSymlink != 0:
+		return "symbolic link"
+	}
+	return "file of another kind"
+}
+
+// pinned gives the inode of each pin, which is another one after the pin has been
+// replaced. A folder that is not there has none.
+func (k *Kernel) pinned() (map[string]uint64, error) {
+	list := map[string]uint64{}
+	for _, d := range layout.Maps() {
+		var stat unix.Stat_t
+		err := unix.Lstat(filepath.Join(k.pins.maps, d.Name), &stat)
+		if errors.Is(err, os.ErrNotExist) {
+			continue
+		}
+		if err != nil {
+			return nil, fmt.Errorf("look for pins: %s: %w", d.Name, err)
+		}
+		list[d.Name] = stat.Ino
+	}
+	return list, nil
+}
+
+// pinChanges says what came, went or was replaced, in order.
+func pinChanges(before, after map[string]uint64) []string {
+	var list []string
+	for name, inode := range before {
+		switch now, still := after[name]; {
+		case !still:
+			list = append(list, name+" has gone")
+		case now != inode:
+			list = append(list, name+" was replaced")
+		}
+	}
+	for name := range after {
+		if _, was := before[name]; !was {
+			list = append(list, name+" has come")
+		}
+	}
+	slices.Sort(list)
+	return list
+}
+
+// maxPolicyMaps bounds how many endpoints' policy maps are looked at: one would
+// do, the others confirm it.
+const maxPolicyMaps = 32
+
+// evidence collects what tells layouts from each other: other pins of the
+// folder, and the entries' own ways.
+func (k *Kernel) evidence(have *plan.Have) ([]layout.Evidence, error) {
+	entries, err := os.ReadDir(k.pins.maps)
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
+		return nil, fmt.Errorf("look for pins: %w", err)
+	}
+	var pins []layout.Pin
+	for _, m := range have.Maps {
+		pins = append(pins, layout.Pin{Name: m.Name, ValueSize: m.ValueSize, Flags: m.Flags})
+	}
+	policies := 0
+	for _, e := range entries {
+		policy := strings.HasPrefix(e.Name(), "cilium_policy_v")
+		if !policy && !strings.HasPrefix(e.Name(), "cilium_ipcache") {
+			continue
+		}
+		if policies++; policy && policies > maxPolicyMaps {
+			continue
+		}
+		pin, err := k.pin(e.Name())
+		if errors.Is(err, os.ErrNotExist) {
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		pins = append(pins, pin)
+	}
+	return append(layout.PinEvidence(pins), layout.ContentEvidence(have.Tables)...), nil
+}
+
+// pin reads a pinned map's parameters. What is no map has none: its name says
+// nothing either, and it is another's affair.
+func (k *Kernel) pin(name string) (layout.Pin, error) {
+	m, err := loadMap(filepath.Join(k.pins.maps, name), &ebpf.LoadPinOptions{ReadOnly: true})
+	var other *notMapError
+	if errors.As(err, &other) {
+		return layout.Pin{}, nil
+	}
+	if err != nil {
+		return layout.Pin{}, fmt.Errorf("map %s: %w", name, err)
+	}
+	defer m.Close()
+	p, err := parameters(name, m)
+	return layout.Pin{Name: name, ValueSize: p.ValueSize, Flags: p.Flags}, err
 }

@@ -21,34 +21,54 @@ import (
 )
 
 // Read reads every pinned map and link. Every map that is not of the layout is
-// named in one ErrIncompatible, and every one that could not be read in one
-// error (I1, I7).
+// named in one IncompatibleError, and every one that could not be read in one
+// error (I1, I7). Pins that come, go or are replaced meanwhile are read again:
+// what it gives was pinned together.
 func (k *Kernel) Read(ctx context.Context) (*plan.Have, error) {
+	var changes []string
+	for range attempts {
+		before, err := k.pinned()
+		if err != nil {
+			return nil, err
+		}
+		have, err := k.readAll(ctx)
+		after, pinErr := k.pinned()
+		if pinErr != nil {
+			return nil, pinErr
+		}
+		if changes = pinChanges(before, after); len(changes) == 0 || ctx.Err() != nil {
+			return have, err
+		}
+	}
+	return nil, fmt.Errorf("read %s: %w: %s; a restarting agent does so for a moment, try again", k.pins.maps, ErrUnsettled, strings.Join(changes, ", "))
+}
+
+// readAll reads once.
+func (k *Kernel) readAll(ctx context.Context) (*plan.Have, error) {
 	have := &plan.Have{Layout: k.layout, Tables: layout.Tables{}}
 	ids := map[uint32]bool{}
-	var errs, incompatible []error
+	var errs []error
+	var differing []Difference
 	for _, d := range layout.Maps() {
 		if err := ctx.Err(); err != nil {
 			return nil, err
 		}
-		held, table, id, err := k.readMap(d)
-		switch {
-		case errors.Is(err, os.ErrNotExist):
-			continue
-		case errors.Is(err, ErrIncompatible):
-			incompatible = append(incompatible, err)
-			continue
-		case err != nil:
+		read, err := k.readMap(d)
+		k.afterMap(d.Name)
+		differing = append(differing, read.differing...)
+		if err != nil && !errors.Is(err, os.ErrNotExist) {
 			errs = append(errs, err)
+		}
+		if err != nil || len(read.differing) > 0 {
 			continue
 		}
-		ids[id] = true
-		have.Maps = append(have.Maps, *held)
+		ids[read.id] = true
+		have.Maps = append(have.Maps, read.held)
 		if d.Content() {
-			have.Tables[d.ID] = table
+			have.Tables[d.ID] = read.table
 		}
 	}
-	if err := errors.Join(append(incompatible, errs...)...); err != nil {
+	if err := errors.Join(append(errs, k.agree(have, differing))...); err != nil {
 		return nil, fmt.Errorf("read %s: %w", k.pins.maps, err)
 	}
 	if len(have.Maps) == 0 {
@@ -59,37 +79,77 @@ func (k *Kernel) Read(ctx context.Context) (*plan.Have, error) {
 	return have, err
 }
 
-// readMap reads one map by its pin. os.ErrNotExist is that there is no pin.
-func (k *Kernel) readMap(d layout.Desc) (*plan.HeldMap, *layout.Table, uint32, error) {
-	m, err := ebpf.LoadPinnedMap(filepath.Join(k.pins.maps, d.Name), &ebpf.LoadPinOptions{ReadOnly: true})
+// agree compares the layout with all that was seen, or finds it. differing are
+// the differences of the maps themselves, which no known layout explains. Maps
+// of ours are brought to the layout whatever is in them.
+func (k *Kernel) agree(have *plan.Have, differing []Difference) error {
+	if k.owned != nil {
+		return incompatible(k.layout, differing, nil, "restart the agent")
+	}
+	evidence, err := k.evidence(have)
 	if err != nil {
-		return nil, nil, 0, fmt.Errorf("map %s: %w", d.Name, err)
+		return err
+	}
+	var fits []state.Layout
+	if len(differing) == 0 {
+		fits = layout.Fits(evidence)
+		have.Fits = fits
+	}
+	if k.layout == state.LayoutNone && len(fits) > 0 {
+		have.Layout = fits[0]
+	}
+	if have.Layout == state.LayoutNone { // nothing explains all of it
+		for _, e := range evidence {
+			differing = append(differing, Difference{e.Map, e.Property, "one known layout's", fmt.Sprintf("%s, as %s has it", e.Have, texts(e.Of))})
+		}
+		return incompatible(k.layout, differing, fits, "")
+	}
+	return incompatible(have.Layout, append(differing, disagreements(have.Layout, evidence)...), fits, "")
+}
+
+// mapRead is what there is to say of one map.
+type mapRead struct {
+	held      plan.HeldMap
+	table     *layout.Table
+	id        uint32
+	differing []Difference
+}
+
+// readMap reads one map by its pin. os.ErrNotExist is that there is no pin.
+func (k *Kernel) readMap(d layout.Desc) (read mapRead, err error) {
+	m, err := loadMap(filepath.Join(k.pins.maps, d.Name), &ebpf.LoadPinOptions{ReadOnly: true})
+	var other *notMapError
+	if errors.As(err, &other) {
+		read.differing = []Difference{other.difference(d.Name)}
+		return read, nil
+	}
+	if err != nil {
+		return read, fmt.Errorf("map %s: %w", d.Name, err)
 	}
 	defer m.Close()
-	id, err := mapID(d.Name, m)
+	if read.id, err = mapID(d.Name, m); err != nil {
+		return read, err
+	}
+	if read.differing, err = k.sameAsOwned(d.Name, read.id); err != nil || read.differing != nil {
+		return read, err
+	}
+	if read.held.Map, err = parameters(d.Name, m); err != nil {
+		return read, err
+	}
+	if read.differing = readable(read.held.Map, d); read.differing != nil || !d.Content() {
+		return read, nil
+	}
+	var inner *innerError
+	read.table, err = readTable(m, d)
+	if errors.As(err, &inner) {
+		read.differing = []Difference{inner.difference(d.Name)}
+		return read, nil
+	}
 	if err != nil {
-		return nil, nil, 0, err
+		return read, fmt.Errorf("map %s: %w", d.Name, err)
 	}
-	if err := k.sameAsOwned(d.Name, id); err != nil {
-		return nil, nil, 0, err
-	}
-	have, err := parameters(d.Name, m)
-	if err != nil {
-		return nil, nil, 0, err
-	}
-	if err := readable(have, d); err != nil {
-		return nil, nil, 0, fmt.Errorf("%w: %w", ErrIncompatible, err)
-	}
-	held := &plan.HeldMap{Map: have}
-	if !d.Content() {
-		return held, nil, id, nil
-	}
-	table, err := readTable(m, d)
-	if err != nil {
-		return nil, nil, 0, fmt.Errorf("map %s: %w", d.Name, err)
-	}
-	held.Entries = uint32(table.Rows())
-	return held, table, id, nil
+	read.held.Entries = uint32(read.table.Rows())
+	return read, nil
 }
 
 func mapID(name string, m *ebpf.Map) (uint32, error) {
@@ -104,21 +164,19 @@ func mapID(name string, m *ebpf.Map) (uint32, error) {
 	return uint32(id), nil
 }
 
-// sameAsOwned refuses a pin that someone has replaced under an owner: programs
-// go on with the old map, and what is written into the new one serves nobody.
-func (k *Kernel) sameAsOwned(name string, id uint32) error {
+// sameAsOwned compares a pin with the map that an owner holds: where someone has
+// replaced it, programs go on with the old map, and what is written into the new
+// one serves nobody.
+func (k *Kernel) sameAsOwned(name string, id uint32) ([]Difference, error) {
 	m := k.owned[name]
 	if m == nil {
-		return nil
+		return nil, nil
 	}
 	mine, err := mapID(name, m)
-	if err != nil {
-		return err
+	if err != nil || mine == id {
+		return nil, err
 	}
-	if mine != id {
-		return fmt.Errorf("%w: map %s: its pin is now map %d, the agent and its programs hold map %d: restart the agent", ErrIncompatible, name, id, mine)
-	}
-	return nil
+	return []Difference{{name, "pin", fmt.Sprintf("map %d, which the agent and its programs hold", mine), fmt.Sprintf("of map %d", id)}}, nil
 }
 
 // reader reads all entries of a map into a sorted table.
@@ -213,6 +271,7 @@ func readInner(m *ebpf.Map, d layout.Desc) (*layout.Table, error) {
 	var t *layout.Table
 	var key []byte
 	var id ebpf.MapID
+	var size int
 	entries := m.Iterate()
 	for entries.Next(&key, &id) {
 		value, err := innerValue(id)
@@ -220,10 +279,11 @@ func readInner(m *ebpf.Map, d layout.Desc) (*layout.Table, error) {
 			return nil, err
 		}
 		if t == nil {
-			t = layout.NewTable(d.KeySize, len(value), 0)
+			size = len(value)
+			t = layout.NewTable(d.KeySize, size, 0)
 		}
 		if fits := t.Accepts(key, value); !fits {
-			return nil, fmt.Errorf("%w: inner map %d has a value of %d bytes, others another size", ErrIncompatible, id, len(value))
+			return nil, &innerError{id: uint32(id), size: len(value), first: size}
 		}
 		t.Append(key, value)
 	}
@@ -234,6 +294,21 @@ func readInner(m *ebpf.Map, d layout.Desc) (*layout.Table, error) {
 		return layout.NewTable(d.KeySize, 4, 0), nil
 	}
 	return t, nil
+}
+
+// innerError says that the inner maps of one map of maps are of several sizes:
+// of each Maglev table the size is the same constant.
+type innerError struct {
+	id          uint32
+	size, first int
+}
+
+func (e *innerError) Error() string {
+	return fmt.Sprintf("inner map %d has a value of %d bytes, another has %d", e.id, e.size, e.first)
+}
+
+func (e *innerError) difference(name string) Difference {
+	return Difference{name, fmt.Sprintf("value size of inner map %d", e.id), fmt.Sprint(e.first), fmt.Sprint(e.size)}
 }
 
 func innerValue(id ebpf.MapID) ([]byte, error) {

@@ -21,9 +21,12 @@ import (
 
 // Errors returned by this package.
 var (
-	// ErrIncompatible is wrapped where a pinned map is not of the layout (I7);
-	// every difference is in the message.
+	// ErrIncompatible is wrapped where a pinned map is not of the layout (I7), by
+	// an IncompatibleError that holds every difference.
 	ErrIncompatible = errors.New("maps are incompatible with the layout")
+	// ErrUnsettled is wrapped by Read where pins come, go or change under it each
+	// time that it is tried.
+	ErrUnsettled = errors.New("the pins change while they are read")
 	// ErrLocked is wrapped where another process owns the pins (I6).
 	ErrLocked = errors.New("the pins have another owner")
 	// ErrNoPins is wrapped where no load-balancer map is pinned.
