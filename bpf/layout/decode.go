@@ -37,7 +37,8 @@ func Decode(l state.Layout, t Tables) (*Decoded, error) {
 	if !Known(l) {
 		return nil, fmt.Errorf("decode: layout %q is not known", l)
 	}
-	d := decoder{Decoded: Decoded{State: &state.State{Layout: l}, Ledger: NewLedger()}, names: map[uint16]state.FrontendName{}}
+	t, strange := Sift(t)
+	d := decoder{Decoded: Decoded{State: &state.State{Layout: l}, Ledger: NewLedger(), Stray: strange}, names: map[uint16]state.FrontendName{}}
 	d.rows = map[MapID]map[uint32]Backend{Backends4: d.backends(t, Backends4), Backends6: d.backends(t, Backends6)}
 	d.services(t, Services4, Backends4)
 	d.services(t, Services6, Backends6)

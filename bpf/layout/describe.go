@@ -11,6 +11,9 @@ func Describe(id MapID, key, value []byte) string {
 }
 
 func describeKey(id MapID, key []byte) string {
+	if malformed(id, key) != "" {
+		return fmt.Sprintf("key %x", key)
+	}
 	switch id {
 	case Services4, Services6:
 		if k, err := DecodeServiceKey(key); err == nil {

@@ -64,8 +64,12 @@ func pinVector(file, dir string) error {
 	return nil
 }
 
-// vectorMap makes and pins the map of a header line.
+// vectorMap makes and pins the map of a header line. One of a name alone is a map
+// that is pinned already, to which entries are added.
 func vectorMap(line, dir string) (*ebpf.Map, error) {
+	if name := strings.TrimPrefix(line, "## "); !strings.Contains(name, " ") {
+		return ebpf.LoadPinnedMap(filepath.Join(dir, name), nil)
+	}
 	parts := vectorHeader.FindStringSubmatch(line)
 	if parts == nil {
 		return nil, fmt.Errorf("not a header: %q", line)

@@ -33,6 +33,9 @@ func Diff(have *Have, want *state.State, known *layout.Ledger) (*Result, error) 
 	if have.Layout != want.Layout {
 		return nil, fmt.Errorf("diff: the kernel holds layout %s, the environment wants %s", have.Layout, want.Layout)
 	}
+	tables, strange := layout.Sift(have.Tables)
+	held := have.Tables
+	have = &Have{Layout: have.Layout, Tables: tables, Maps: have.Maps, Attachments: have.Attachments}
 	dec, err := layout.Decode(have.Layout, have.Tables)
 	if err != nil {
 		return nil, err
@@ -42,7 +45,7 @@ func Diff(have *Have, want *state.State, known *layout.Ledger) (*Result, error) 
 		return nil, fmt.Errorf("assign ids: %w", err)
 	}
 	want = arrange(dec.State, want)
-	tables, err := layout.Encode(want, ids)
+	tables, err = layout.Encode(want, ids)
 	if err != nil {
 		return nil, err
 	}
@@ -55,11 +58,12 @@ func Diff(have *Have, want *state.State, known *layout.Ledger) (*Result, error) 
 			d.edit(desc.ID, e)
 		}
 	}
+	d.strange(held, strange)
 	d.maglev()
 	d.maps()
 	d.attachments()
 	order(d.plan)
-	return &Result{Drifts: d.found.sorted(), Plan: d.plan, Ledger: ids, Target: newTarget(want, ids, tables), Stray: dec.Stray}, nil
+	return &Result{Drifts: d.found.sorted(), Plan: d.plan, Ledger: ids, Target: newTarget(want, ids, tables), Stray: append(strange, dec.Stray...)}, nil
 }
 
 // differ turns edits of bytes into drifts that a person understands.
@@ -134,6 +138,20 @@ func (d *differ) edit(id layout.MapID, e layout.Edit) {
 		d.affinityEdit(e)
 	case layout.SourceRange4, layout.SourceRange6:
 		d.rangeEdit(e)
+	}
+}
+
+// strange reports entries whose keys no lookup builds. None of them is found, but
+// for a source range that is too short: it matches clients of other frontends.
+func (d *differ) strange(held layout.Tables, list []layout.Stray) {
+	for _, s := range list {
+		old, _ := held[s.Map].Find(s.Key)
+		d.plan = append(d.plan, Step{Op: Delete, Map: s.Map, Key: s.Key, Old: old})
+		x := Drift{Kind: UnknownEntry, Severity: state.Warning, Want: fmt.Sprintf("no key %x", s.Key), Have: fmt.Sprintf("%x", old), Message: fmt.Sprintf("map %s: %s", s.Map, s.Why)}
+		if s.Map == layout.SourceRange4 || s.Map == layout.SourceRange6 {
+			x.Severity = state.Error
+		}
+		d.found.add(x)
 	}
 }
 
