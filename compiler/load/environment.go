@@ -72,6 +72,7 @@ type Datapath struct {
 	Interval state.Duration `json:"interval"`
 	Grace    state.Duration `json:"grace"`
 	Limits   state.Limits   `json:"limits"`
+	Audits   state.Audits   `json:"audits"`
 }
 
 // Flux is how the manifests reach the cluster. Durations stay as the author

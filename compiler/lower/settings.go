@@ -56,6 +56,8 @@ func Settings(env *load.Environment, values map[string]any) (*state.Settings, di
 		BindProtection:       r.boolean(option{"nodePort.bindProtection", "node-port-bind-protection"}, true),
 		LoadBalancer:         r.loadBalancer(layout, replaced),
 		Maps:                 r.maps(),
+		Routing:              r.routing(),
+		Audits:               env.Datapath.Audits,
 		Services:             services(env),
 	}
 	s.NodePortMin, s.NodePortMax = r.nodePortRange()
@@ -153,6 +155,19 @@ func (r *resolver) dynamicSizes() bool {
 		r.bad(path, "a ratio from 0 to 1", ratio)
 	}
 	return f > 0
+}
+
+// cloudModes are values by which the chart takes another routing mode than it
+// does elsewhere.
+var cloudModes = []string{"eni.enabled", "azure.enabled", "alibabacloud.enabled", "gke.enabled", "aksbyocni.enabled"}
+
+// routing is empty where the chart takes it from a cloud's mode.
+func (r *resolver) routing() string {
+	mode := r.word(option{"routingMode", "routing-mode"}, "", "", "tunnel", "native")
+	if mode == "" && !slices.ContainsFunc(cloudModes, r.switchedOn) {
+		return "tunnel"
+	}
+	return mode
 }
 
 // nodePortRange parses "30000,32767".

@@ -6,6 +6,7 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
+	"strings"
 
 	"plumbline.dev/plumbline/schema/state"
 )
@@ -49,10 +50,13 @@ func Kinds() []Kind {
 // Drift is one difference between the State wanted and the State held, named
 // by what a person knows: the service, its frontend, the backend.
 type Drift struct {
-	Kind     Kind           `json:"kind"`
-	Frontend string         `json:"frontend"` // ADDR:PORT/PROTO, "/i" behind it for the internal scope; may be empty
-	Backend  string         `json:"backend"`  // ADDR:PORT/PROTO; may be empty
-	Service  string         `json:"service"`  // namespace/name of the service that owns the frontend; may be empty
+	Kind     Kind   `json:"kind"`
+	Frontend string `json:"frontend"` // ADDR:PORT/PROTO, "/i" behind it for the internal scope; may be empty
+	Backend  string `json:"backend"`  // ADDR:PORT/PROTO; may be empty
+	Service  string `json:"service"`  // namespace/name of the service that owns the frontend; may be empty
+	// Object is the API's object that a drift beside the services concerns, such as
+	// "CiliumEndpoint test/web-1"; it may be empty.
+	Object   string         `json:"object,omitempty"`
 	Want     string         `json:"want"`
 	Have     string         `json:"have"`
 	Severity state.Severity `json:"severity"`
@@ -64,9 +68,13 @@ func (d Drift) Key() string {
 	return fmt.Sprintf("%s|%s|%s|%s|%s", d.Kind, d.Frontend, d.Backend, d.Want, d.Have)
 }
 
-// String gives one line: kind, service, frontend, message.
+// String gives one line: kind, service (or its key, if another object is
+// concerned), frontend, message.
 func (d Drift) String() string {
 	service := d.Service
+	if _, name, ok := strings.Cut(d.Object, " "); ok {
+		service = name
+	}
 	if service == "" {
 		service = "-"
 	}

@@ -23,8 +23,8 @@ import (
 	"plumbline.dev/plumbline/schema/state"
 )
 
-// Files reads Services, EndpointSlices, Pods and the Node from YAML or JSON
-// files, and from folders with everything below them that ends in .yaml, .yml or
+// Files reads Services, EndpointSlices, Pods, the Node, CiliumEndpoints (alone or
+// in slices) and CiliumNodes from YAML or JSON files, and from folders with everything below them that ends in .yaml, .yml or
 // .json. node is the node that the Snapshot is for: what the caller left empty of
 // it is taken from the Node object of its name.
 //
@@ -204,8 +204,42 @@ func (r *reader) object(version, kind string, doc *yaml.Node, pos state.Position
 	case "v1 Node":
 		r.node(kind, doc, pos)
 	default:
-		r.other(version, kind, doc, pos)
+		if !r.cilium(version, kind, doc, pos) {
+			r.other(version, kind, doc, pos)
+		}
 	}
+}
+
+// cilium reads an object of Cilium's own and tells whether it is one that counts.
+func (r *reader) cilium(version, kind string, doc *yaml.Node, pos state.Position) bool {
+	switch version + " " + kind {
+	case "cilium.io/v2 CiliumEndpoint":
+		if in, ok := decodePart[CiliumEndpointObject](r, kind, doc, pos); ok {
+			out, notices := CiliumEndpoint(in)
+			out.Pos = pos
+			r.snapshot.CiliumEndpoints = append(r.snapshot.CiliumEndpoints, out)
+			r.place(notices, doc, pos)
+		}
+	case "cilium.io/v2alpha1 CiliumEndpointSlice":
+		if in, ok := decodePart[CiliumEndpointSliceObject](r, kind, doc, pos); ok {
+			list, notices := CiliumEndpointSlice(in)
+			for i := range list {
+				list[i].Pos = pos
+			}
+			r.snapshot.CiliumEndpoints = append(r.snapshot.CiliumEndpoints, list...)
+			r.place(notices, doc, pos)
+		}
+	case "cilium.io/v2 CiliumNode":
+		if in, ok := decodePart[CiliumNodeObject](r, kind, doc, pos); ok {
+			out, notices := CiliumNode(in)
+			out.Pos = pos
+			r.snapshot.CiliumNodes = append(r.snapshot.CiliumNodes, out)
+			r.place(notices, doc, pos)
+		}
+	default:
+		return false
+	}
+	return true
 }
 
 func (r *reader) node(kind string, doc *yaml.Node, pos state.Position) {
@@ -229,12 +263,20 @@ func (r *reader) node(kind string, doc *yaml.Node, pos state.Position) {
 	r.place(notices, doc, pos)
 }
 
+// versions are those that are read of the kinds that count, by kind and group.
+var versions = map[string]string{
+	"EndpointSlice discovery.k8s.io": "discovery.k8s.io/v1",
+	"CiliumEndpoint cilium.io":       "cilium.io/v2",
+	"CiliumEndpointSlice cilium.io":  "cilium.io/v2alpha1",
+	"CiliumNode cilium.io":           "cilium.io/v2",
+}
+
 // other refuses another version of a kind that is needed, and counts the rest.
 func (r *reader) other(version, kind string, doc *yaml.Node, pos state.Position) {
 	group, _, _ := strings.Cut(version, "/")
-	if kind == "EndpointSlice" && group == "discovery.k8s.io" {
+	if want := versions[kind+" "+group]; want != "" {
 		name := text(field(field(doc, "metadata"), "name"))
-		r.say(state.Error, "snapshot/unknown-version", kind+" "+name, pos, "want discovery.k8s.io/v1", "version %s is not read; the object is left out", version)
+		r.say(state.Error, "snapshot/unknown-version", kind+" "+name, pos, "want "+want, "version %s is not read; the object is left out", version)
 		return
 	}
 	key := kind + "." + version
@@ -249,13 +291,22 @@ var unknownField = regexp.MustCompile(`unknown field "(.*)"`)
 // decode decodes an object strictly: a field that the API does not have is a
 // Warning, a value of the wrong type leaves the object out.
 func decode[T any](r *reader, kind string, doc *yaml.Node, pos state.Position) (*T, bool) {
+	return decodeBy[T](r, kind, doc, pos, kjson.DisallowUnknownFields)
+}
+
+// decodePart decodes those fields of an object that T has.
+func decodePart[T any](r *reader, kind string, doc *yaml.Node, pos state.Position) (*T, bool) {
+	return decodeBy[T](r, kind, doc, pos, kjson.DisallowDuplicateFields)
+}
+
+func decodeBy[T any](r *reader, kind string, doc *yaml.Node, pos state.Position, option kjson.StrictOption) (*T, bool) {
 	meta := field(doc, "metadata")
 	object := strings.TrimSuffix(kind+" "+namespaced(text(field(meta, "namespace")), text(field(meta, "name"))), " ")
 	into := new(T)
 	data, err := toJSON(doc)
 	var strict []error
 	if err == nil {
-		strict, err = kjson.UnmarshalStrict(data, into, kjson.DisallowUnknownFields)
+		strict, err = kjson.UnmarshalStrict(data, into, option)
 	}
 	if err == nil && text(field(meta, "name")) == "" {
 		err = errors.New("metadata.name is missing")

@@ -201,10 +201,14 @@ var readers = map[layout.MapID]reader{
 const attempts = 5
 
 func readTable(m *ebpf.Map, d layout.Desc) (*layout.Table, error) {
+	return readSettled(m, d, readers[d.ID])
+}
+
+func readSettled(m *ebpf.Map, d layout.Desc, read reader) (*layout.Table, error) {
 	var err error
 	for range attempts {
 		var t *layout.Table
-		t, err = readers[d.ID](m, d)
+		t, err = read(m, d)
 		if err == nil {
 			return t, nil
 		}

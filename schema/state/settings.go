@@ -42,6 +42,12 @@ type Settings struct {
 	Grace    Duration `json:"grace"`
 	Limits   Limits   `json:"limits"`
 
+	// Routing is "tunnel" or "native": whether pods of other nodes are reached
+	// through an encapsulation. Empty is not known.
+	Routing string `json:"routing"`
+	// Audits are what is compared beside the services.
+	Audits Audits `json:"audits"`
+
 	// Services are declared by the environment itself, beside those of the API.
 	Services []DeclaredService `json:"services,omitempty"`
 }
@@ -85,6 +91,14 @@ type MapSettings struct {
 	SocketReverse  uint32 `json:"socketReverse"`
 	Preallocate    bool   `json:"preallocate"`
 	DistributedLRU bool   `json:"distributedLRU"`
+}
+
+// Audits switch what is compared beside the services.
+type Audits struct {
+	IPCache   bool `json:"ipcache"`   // addresses, their identities and tunnel endpoints
+	Endpoints bool `json:"endpoints"` // the node's own pods
+	Liveness  bool `json:"liveness"`  // the agent's heartbeat
+	Fill      bool `json:"fill"`      // maps that are nearly full
 }
 
 // Limits bound what one cycle may do and one report may hold; 0 is no limit.

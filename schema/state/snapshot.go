@@ -15,6 +15,10 @@ type Snapshot struct {
 	Services []Service       `json:"services"`
 	Slices   []EndpointSlice `json:"endpointSlices"`
 	Pods     []Pod           `json:"pods,omitempty"`
+	// CiliumEndpoints and CiliumNodes are what Cilium itself says of pods and
+	// nodes. None at all means that they were not asked for, or are not there.
+	CiliumEndpoints []CiliumEndpoint `json:"ciliumEndpoints,omitempty"`
+	CiliumNodes     []CiliumNode     `json:"ciliumNodes,omitempty"`
 }
 
 // Position is where an object was written; the zero value is "not from a file".
@@ -138,4 +142,29 @@ type HostPortSpec struct {
 	HostPort      uint16     `json:"hostPort"`
 	ContainerPort uint16     `json:"containerPort"`
 	Protocol      Protocol   `json:"protocol"`
+}
+
+// CiliumEndpoint is a pod as Cilium knows it: of a cilium.io/v2 CiliumEndpoint, or
+// of an entry of a cilium.io/v2alpha1 CiliumEndpointSlice.
+type CiliumEndpoint struct {
+	Namespace string       `json:"namespace"`
+	Name      string       `json:"name"`
+	Identity  uint32       `json:"identity"` // 0: none is given yet
+	Addresses []netip.Addr `json:"addresses"`
+	Node      netip.Addr   `json:"node"` // address of its node; the zero Addr is unknown
+	Pos       Position     `json:"-"`
+}
+
+// Key is "namespace/name".
+func (e *CiliumEndpoint) Key() string { return e.Namespace + "/" + e.Name }
+
+// CiliumNode is a node as Cilium knows it: a cilium.io/v2 CiliumNode.
+type CiliumNode struct {
+	Name      string         `json:"name"`
+	Addresses []netip.Addr   `json:"addresses"` // internal, external and Cilium's own
+	Internal  netip.Addr     `json:"internal"`  // the first internal one, which tunnels end at
+	PodCIDRs  []netip.Prefix `json:"podCIDRs,omitempty"`
+	Health    []netip.Addr   `json:"health,omitempty"`  // of the node's health endpoint
+	Ingress   []netip.Addr   `json:"ingress,omitempty"` // of the node's ingress proxy
+	Pos       Position       `json:"-"`
 }
