@@ -17,6 +17,8 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"plumbline.dev/plumbline/compiler/datapath"
+	"plumbline.dev/plumbline/runtime/audit"
+	"plumbline.dev/plumbline/runtime/plan"
 	"plumbline.dev/plumbline/runtime/reconcile"
 	"plumbline.dev/plumbline/runtime/source"
 	"plumbline.dev/plumbline/runtime/store"
@@ -89,10 +91,12 @@ func runAgent(e *env, f runFlags) error {
 		return err
 	}
 	defer kernel.Close()
+	notices := noticeLog(log)
+	compiled := &reconcile.Compiled{Settings: settings, Snapshot: snapshots, Notices: notices}
 	r, err := reconcile.New(reconcile.Config{
-		Store:  kernel,
-		Source: &reconcile.Compiled{Settings: settings, Snapshot: snapshots, Notices: noticeLog(log)},
-		Mode:   settings.Mode, Interval: settings.Interval.Duration, Grace: settings.Grace.Duration,
+		Store: kernel, Source: compiled, Audit: auditOf(settings, kernel, compiled, notices),
+		Heed: func(list []plan.Drift) []plan.Drift { return audit.Heed(settings.Audits, list) },
+		Mode: settings.Mode, Interval: settings.Interval.Duration, Grace: settings.Grace.Duration,
 		AllowEmpty: f.allowEmpty, Report: f.reporter(e), Log: log,
 	})
 	if err != nil {
@@ -181,6 +185,23 @@ func openStore(settings *state.Settings) (*store.Kernel, error) {
 	}
 	want, _ := datapath.Compile(settings, &state.Snapshot{})
 	return store.Create(settings, want.Maps)
+}
+
+// auditOf gives what compares the maps beside the load balancer's. In mode own no
+// Cilium runs, and there is nothing to audit.
+func auditOf(settings *state.Settings, kernel *store.Kernel, compiled *reconcile.Compiled, notices func([]state.Notice)) func(context.Context, *plan.Have) ([]plan.Drift, []state.Notice, error) {
+	if settings.Mode == state.Own || settings.Audits == (state.Audits{}) {
+		return nil
+	}
+	return func(ctx context.Context, have *plan.Have) ([]plan.Drift, []state.Notice, error) {
+		held, err := kernel.ReadNode(ctx, have)
+		if err != nil {
+			return nil, nil, err
+		}
+		drifts, said := audit.Compare(settings, compiled.Last(), held)
+		notices(said)
+		return drifts, said, nil
+	}
 }
 
 // noticeLog logs each Notice once, not once a round.

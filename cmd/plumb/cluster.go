@@ -65,15 +65,15 @@ func (f *clusterFlags) snapshot() (*state.Snapshot, []state.Notice, error) {
 	return source.Files(f.files, node)
 }
 
-// want compiles the State of the node, and gives the node's addresses beside it.
+// want compiles the State of the node, and gives the Snapshot that it is of.
 // Notices are printed to stderr; ok tells whether none of them is an Error.
-func (f *clusterFlags) want(e *env, settings *state.Settings) (st *state.State, nodes []netip.Addr, ok bool, err error) {
+func (f *clusterFlags) want(e *env, settings *state.Settings) (st *state.State, snapshot *state.Snapshot, ok bool, err error) {
 	snapshot, notices, err := f.snapshot()
 	if err != nil {
 		return nil, nil, false, err
 	}
 	st, more := datapath.Compile(settings, snapshot)
-	return st, snapshot.Node.Addresses, printNotices(e, append(notices, more...)), nil
+	return st, snapshot, printNotices(e, append(notices, more...)), nil
 }
 
 // printNotices prints to stderr, in the files' order, and tells whether none is

@@ -6,10 +6,12 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/spf13/cobra"
 
+	"plumbline.dev/plumbline/runtime/audit"
 	"plumbline.dev/plumbline/runtime/plan"
 	"plumbline.dev/plumbline/schema/state"
 )
@@ -23,6 +25,16 @@ type liveReport struct {
 		Have string `json:"have"`
 	} `json:"digest"`
 	Drifts []plan.Drift `json:"drifts"`
+	// Notices say what was not judged, for want of facts.
+	Notices []state.Notice `json:"notices"`
+}
+
+// comparison is what diff --live compares.
+type comparison struct {
+	settings *state.Settings
+	snapshot *state.Snapshot
+	want     *state.State
+	only     string // "", maps, attachments or audits
 }
 
 func newDiffCommand(e *env) *cobra.Command {
@@ -41,6 +53,11 @@ A difference counts when it is there in two reads, --grace apart: a live agent
 may be writing. Exit codes: 0 in sync, 1 drifted, 2 the kernel could not be read
 or is of another layout.
 
+Beside the services it audits what the environment's datapath.audits switch on: the
+identity and tunnel endpoint of each address in the ipcache, the node's endpoints,
+the agent's heartbeat, and how full maps are. The files have to hold the cluster's
+CiliumEndpoints and CiliumNodes for that; what is not judged without them is said.
+
 With --explain it follows one connection instead: each key that the datapath
 looks up, in bytes and words, wanted and held side by side, and where the two part
 an arrow and what traffic sees of it.`,
@@ -55,7 +72,7 @@ an arrow and what traffic sees of it.`,
 	explain.add(command)
 	command.Flags().BoolVar(&live, "live", false, "compare with the live kernel")
 	command.Flags().DurationVar(&grace, "grace", time.Second, "between the two reads that confirm a difference; 0 reads once")
-	only := choiceFlag(command, "only", "", "compare only maps, or only attachments", "", "maps", "attachments")
+	only := choiceFlag(command, "only", "", "compare only the load balancer's maps, only attachments, or only what the audits of the settings look at", "", "maps", "attachments", "audits")
 	output := outputFlag(command, "text", "json")
 	command.RunE = func(_ *cobra.Command, args []string) error {
 		if !live {
@@ -68,7 +85,7 @@ an arrow and what traffic sees of it.`,
 		if err := errors.Join(kernel.resolve(artifact.Settings), explain.check()); err != nil {
 			return err
 		}
-		want, nodes, ok, err := cluster.want(e, artifact.Settings)
+		want, snapshot, ok, err := cluster.want(e, artifact.Settings)
 		if err != nil {
 			return err
 		}
@@ -76,7 +93,7 @@ an arrow and what traffic sees of it.`,
 			return errUnread
 		}
 		if explain.set() {
-			query, err := explain.query(nodes)
+			query, err := explain.query(snapshot.Node.Addresses)
 			if err != nil {
 				return err
 			}
@@ -86,7 +103,8 @@ an arrow and what traffic sees of it.`,
 			}
 			return printExplained(e, report, output.value)
 		}
-		report, err := diffLive(e, artifact.Settings, selectPart(want, only.value), only.value, grace)
+		c := &comparison{settings: artifact.Settings, snapshot: snapshot, want: selectPart(want, only.value), only: only.value}
+		report, err := c.live(e, grace)
 		if err != nil {
 			return err
 		}
@@ -95,9 +113,9 @@ an arrow and what traffic sees of it.`,
 	return command
 }
 
-// diffLive reads the kernel, and again where it differs (I5).
-func diffLive(e *env, settings *state.Settings, want *state.State, only string, grace time.Duration) (*liveReport, error) {
-	report, err := diffOnce(e, settings, want, only)
+// live reads the kernel, and again where it differs (I5).
+func (c *comparison) live(e *env, grace time.Duration) (*liveReport, error) {
+	report, err := c.once(e)
 	if err != nil || len(report.Drifts) == 0 || grace == 0 {
 		return report, err
 	}
@@ -106,7 +124,7 @@ func diffLive(e *env, settings *state.Settings, want *state.State, only string, 
 	case <-e.ctx.Done():
 		return nil, e.ctx.Err()
 	}
-	again, err := diffOnce(e, settings, want, only)
+	again, err := c.once(e)
 	if err != nil {
 		return nil, err
 	}
@@ -114,44 +132,69 @@ func diffLive(e *env, settings *state.Settings, want *state.State, only string, 
 	for _, d := range report.Drifts {
 		seen[d.Key()] = true
 	}
-	confirmed := []plan.Drift{}
-	for _, d := range again.Drifts {
-		if seen[d.Key()] {
-			confirmed = append(confirmed, d)
-		}
-	}
-	again.Drifts, again.InSync = confirmed, len(confirmed) == 0
+	again.Drifts = slices.DeleteFunc(again.Drifts, func(d plan.Drift) bool { return !seen[d.Key()] })
+	again.InSync = len(again.Drifts) == 0
 	return again, nil
 }
 
-func diffOnce(e *env, settings *state.Settings, want *state.State, only string) (*liveReport, error) {
-	have, err := readKernel(e, settings)
+// once reads once. An audit's drifts stand behind those of the services.
+func (c *comparison) once(e *env) (*liveReport, error) {
+	have, node, err := c.read(e)
 	if err != nil {
 		return nil, err
 	}
-	if only == "attachments" {
+	report := &liveReport{Layout: c.settings.Layout, Drifts: []plan.Drift{}, Notices: []state.Notice{}}
+	if err := c.services(have, report); err != nil {
+		return nil, err
+	}
+	if node != nil {
+		drifts, notices := audit.Compare(c.settings, c.snapshot, node)
+		report.Drifts, report.Notices = append(report.Drifts, drifts...), append(report.Notices, notices...)
+	}
+	report.InSync = len(report.Drifts) == 0
+	return report, nil
+}
+
+// read reads what is compared; the node's maps are nil where no audit is.
+func (c *comparison) read(e *env) (*plan.Have, *audit.Held, error) {
+	k, err := openKernel(c.settings)
+	if err != nil {
+		return nil, nil, err
+	}
+	defer k.Close()
+	have, err := k.Read(e.ctx)
+	if err != nil {
+		return nil, nil, err
+	}
+	var node *audit.Held
+	if c.only == "" || c.only == "audits" {
+		node, err = k.ReadNode(e.ctx, have)
+	}
+	switch c.only {
+	case "attachments":
 		have.Tables, have.Maps = nil, nil
-	}
-	if only == "maps" {
+	case "maps":
 		have.Attachments = nil
+	case "audits":
+		have.Tables, have.Maps, have.Attachments = nil, nil, nil
 	}
-	digest := plan.Digest(want)
-	if plan.InSync(have, want) { // the common case, at a fraction of the cost
-		report := &liveReport{InSync: true, Layout: settings.Layout, Drifts: []plan.Drift{}}
-		report.Digest.Want, report.Digest.Have = digest, digest
-		return report, nil
+	return have, node, err
+}
+
+// services compares services, maps and attachments.
+func (c *comparison) services(have *plan.Have, report *liveReport) error {
+	report.Digest.Want = plan.Digest(c.want)
+	if plan.InSync(have, c.want) { // the common case, at a fraction of the cost
+		report.Digest.Have = report.Digest.Want
+		return nil
 	}
-	result, err := plan.Diff(have, want, nil)
+	result, err := plan.Diff(have, c.want, nil)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	report := &liveReport{InSync: len(result.Drifts) == 0, Layout: settings.Layout, Drifts: result.Drifts}
-	if report.Drifts == nil {
-		report.Drifts = []plan.Drift{}
-	}
-	report.Digest.Want = digest
+	report.Drifts = append(report.Drifts, audit.Heed(c.settings.Audits, result.Drifts)...)
 	report.Digest.Have, err = plan.DigestHave(have)
-	return report, err
+	return err
 }
 
 // selectPart leaves of the wanted State what --only asks for.
@@ -162,6 +205,8 @@ func selectPart(want *state.State, only string) *state.State {
 		part.Attachments = nil
 	case "attachments":
 		part = state.State{Layout: want.Layout, Attachments: want.Attachments}
+	case "audits":
+		part = state.State{Layout: want.Layout}
 	}
 	return &part
 }
@@ -176,6 +221,9 @@ func printLive(e *env, report *liveReport, form string) error {
 	} else {
 		for _, d := range report.Drifts {
 			fmt.Fprintln(e.stdout, d)
+		}
+		for _, n := range report.Notices {
+			fmt.Fprintf(e.stdout, "%s: %s (%s)\n", n.Severity, n, n.Code)
 		}
 		if report.InSync {
 			fmt.Fprintf(e.stdout, "in sync: layout %s, digest %.12s\n", report.Layout, report.Digest.Have)

@@ -43,12 +43,12 @@ Ids are then those that an empty kernel would get.`,
 		if err != nil {
 			return err
 		}
-		want, nodes, ok, err := cluster.want(e, artifact.Settings)
+		want, snapshot, ok, err := cluster.want(e, artifact.Settings)
 		if err != nil {
 			return err
 		}
 		if explain.set() {
-			err = explainWanted(e, &explain, artifact.Settings, want, nodes, output.value)
+			err = explainWanted(e, &explain, artifact.Settings, want, snapshot.Node.Addresses, output.value)
 		} else {
 			err = printState(e, want, output.value)
 		}

@@ -78,7 +78,7 @@ func vectorMap(line, dir string) (*ebpf.Map, error) {
 		n, _ := strconv.ParseUint(text, base, 32) // the expression matched digits
 		return uint32(n)
 	}
-	types := map[string]ebpf.MapType{"Hash": ebpf.Hash, "LRUHash": ebpf.LRUHash, "LPMTrie": ebpf.LPMTrie, "HashOfMaps": ebpf.HashOfMaps}
+	types := map[string]ebpf.MapType{"Hash": ebpf.Hash, "LRUHash": ebpf.LRUHash, "LPMTrie": ebpf.LPMTrie, "HashOfMaps": ebpf.HashOfMaps, "Array": ebpf.Array}
 	kind, ok := types[parts[2]]
 	if !ok {
 		return nil, fmt.Errorf("%s: unknown type", line)

@@ -28,7 +28,7 @@ var comparePrefixes = cmpopts.EquateComparable(netip.Prefix{}, netip.Addr{}, net
 func environment(version string) *load.Environment {
 	return &load.Environment{
 		Name: "dev", Chart: load.Chart{Version: version}, Cgroup: load.Cgroup{Root: "/sys/fs/cgroup"},
-		Datapath: load.Datapath{Interval: state.Duration{Duration: 30 * time.Second}, Limits: state.Limits{RepairEntries: 64}},
+		Datapath: load.Datapath{Interval: state.Duration{Duration: 30 * time.Second}, Limits: state.Limits{RepairEntries: 64}, Audits: state.Audits{IPCache: true, Fill: true}},
 	}
 }
 
@@ -68,6 +68,7 @@ func TestDefaultsOfEachMinor(t *testing.T) {
 				},
 				Maps:     state.MapSettings{Services: 65536, Backends: 65536, ReverseNAT: 65536, Affinity: 65536, SourceRanges: 65536, Maglev: 65536},
 				Interval: state.Duration{Duration: 30 * time.Second}, Limits: state.Limits{RepairEntries: 64},
+				Routing: "tunnel", Audits: state.Audits{IPCache: true, Fill: true},
 			}
 			got, list := resolve(t, version, nil)
 			if len(list) > 0 {
@@ -282,4 +283,26 @@ func unquote(t *testing.T, e ast.Expr) string {
 		t.Fatal(err)
 	}
 	return text
+}
+
+// Routing is a tunnel by default; a cloud's mode leaves it to the chart.
+func TestRouting(t *testing.T) {
+	for _, c := range []struct {
+		values map[string]any
+		want   string
+	}{
+		{nil, "tunnel"},
+		{map[string]any{"routingMode": "native"}, "native"},
+		{map[string]any{"routingMode": "tunnel", "gke.enabled": true}, "tunnel"},
+		{map[string]any{"eni.enabled": true}, ""},
+		{map[string]any{"extraConfig": map[string]any{"routing-mode": "native"}}, "native"},
+	} {
+		got, list := resolve(t, "1.19.0", tree(c.values))
+		if len(list) > 0 || got.Routing != c.want {
+			t.Errorf("%v: routing %q, findings %v; want %q", c.values, got.Routing, list, c.want)
+		}
+	}
+	if _, list := resolve(t, "1.19.0", tree(map[string]any{"routingMode": "direct"})); list.Count(diag.Error) != 1 {
+		t.Errorf("an unknown routing mode gives %v", list)
+	}
 }

@@ -81,6 +81,11 @@ func Compare(s *state.Settings, snapshot *state.Snapshot, have *Held) ([]plan.Dr
 	return c.drifts, c.notices
 }
 
+// Heed leaves out of the drifts of services what the settings switch off.
+func Heed(a state.Audits, list []plan.Drift) []plan.Drift {
+	return slices.DeleteFunc(list, func(d plan.Drift) bool { return d.Kind == plan.MapFull && !a.Fill })
+}
+
 type comparer struct {
 	settings *state.Settings
 	snapshot *state.Snapshot

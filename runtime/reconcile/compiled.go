@@ -19,6 +19,8 @@ type Compiled struct {
 	Snapshot func(context.Context) (*state.Snapshot, []state.Notice, error)
 	// Notices is told of every Notice, each round; nil is nobody.
 	Notices func([]state.Notice)
+
+	last *state.Snapshot
 }
 
 var _ Source = (*Compiled)(nil)
@@ -47,5 +49,10 @@ func (c *Compiled) State(ctx context.Context) (*state.State, error) {
 	if len(errs) > 0 {
 		return nil, fmt.Errorf("%w: %w", ErrNotices, errors.Join(errs...))
 	}
+	c.last = snapshot
 	return want, nil
 }
+
+// Last gives the Snapshot of the last State that was complete; nil before the
+// first.
+func (c *Compiled) Last() *state.Snapshot { return c.last }

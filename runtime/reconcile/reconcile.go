@@ -17,6 +17,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"time"
 
 	"plumbline.dev/plumbline/bpf/layout"
@@ -44,6 +45,12 @@ type Config struct {
 	Interval, Grace time.Duration
 	// AllowEmpty lets a wanted State without frontends empty the maps.
 	AllowEmpty bool
+	// Audit compares what is beside the services; nil is nothing. It is asked in
+	// each round that has read the kernel. Nothing that it finds is ever mended
+	// from here.
+	Audit func(context.Context, *plan.Have) ([]plan.Drift, []state.Notice, error)
+	// Heed leaves drifts out that are not to be reported; nil is none.
+	Heed func([]plan.Drift) []plan.Drift
 	// Report is called once a round, from the round's own goroutine.
 	Report func(Report)
 	Log    *slog.Logger
@@ -74,6 +81,12 @@ func New(cfg Config) (*Reconciler, error) {
 	}
 	if cfg.Interval <= 0 || cfg.Grace < 0 {
 		errs = append(errs, fmt.Errorf("reconcile: interval %s and grace %s: the interval must be above 0, the grace not below", cfg.Interval, cfg.Grace))
+	}
+	if cfg.Audit == nil {
+		cfg.Audit = func(context.Context, *plan.Have) ([]plan.Drift, []state.Notice, error) { return nil, nil, nil }
+	}
+	if cfg.Heed == nil {
+		cfg.Heed = func(list []plan.Drift) []plan.Drift { return list }
 	}
 	if cfg.Report == nil {
 		cfg.Report = func(Report) {}
@@ -134,17 +147,46 @@ func (r *Reconciler) round(ctx context.Context) Report {
 		return *fault
 	}
 	report.Digest.Have = r.digestHave(have, result)
-	confirmed := r.confirm(result.Drifts, changed, report.Time)
-	report.Drifts = confirmed
-	report.Counts.Unconfirmed = len(result.Drifts) - len(confirmed)
+	audited, notices, auditErr := r.cfg.Audit(ctx, have)
+	report.Notices = notices
+	found := slices.Concat(result.Drifts, audited)
+	report.Drifts = r.confirm(found, changed, report.Time)
+	report.Counts.Unconfirmed = len(found) - len(report.Drifts)
 	r.act(ctx, result, &report)
+	audit(&report, audited, auditErr)
 	if err != nil { // the audit ran against the last complete State
-		report.Err = err
+		report.Err = errors.Join(err, report.Err)
 		if report.Status == InSync {
 			report.Reason = ReasonSourceFailed
 		}
 	}
 	return report
+}
+
+// audit says what the audits mean for a round that is well otherwise. One that
+// fails is no audit without drift (I1).
+func audit(report *Report, found []plan.Drift, err error) {
+	if err != nil {
+		report.Err = errors.Join(report.Err, fmt.Errorf("audit: %w", err))
+	}
+	if report.Status != InSync {
+		return
+	}
+	keys := map[string]bool{}
+	for _, d := range found {
+		keys[d.Key()] = true
+	}
+	confirmed := slices.ContainsFunc(report.Drifts, func(d Drift) bool { return keys[d.Key()] })
+	switch {
+	case errors.Is(err, store.ErrIncompatible):
+		report.Status, report.Reason = Incompatible, ReasonLayout
+	case err != nil:
+		report.Status, report.Reason = Unknown, ReasonReadFailed
+	case confirmed:
+		report.Status, report.Reason = Drifted, ReasonDriftDetected
+	case len(found) > 0:
+		report.Status, report.Reason = OutOfSync, ReasonUnconfirmed
+	}
 }
 
 // observeWant fetches the wanted State. Where that fails the last complete one
@@ -189,6 +231,7 @@ func (r *Reconciler) compare(ctx context.Context, report *Report) (*plan.Have, *
 		failed := fail(*report, Incompatible, ReasonLayout, err)
 		return nil, nil, &failed
 	}
+	result.Drifts = r.cfg.Heed(result.Drifts)
 	return have, result, nil
 }
 

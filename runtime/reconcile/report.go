@@ -82,8 +82,10 @@ type Report struct {
 	Status Status     `json:"status"`
 	Reason Reason     `json:"reason"`
 	Drifts []Drift    `json:"drifts"` // confirmed ones, never null
-	Digest DigestPair `json:"digest"`
-	Counts Counts     `json:"counts"`
+	// Notices say what the audits did not judge, for want of facts.
+	Notices []state.Notice `json:"notices,omitempty"`
+	Digest  DigestPair     `json:"digest"`
+	Counts  Counts         `json:"counts"`
 	// Planned and Applied count steps; Applied is less where a step failed.
 	Planned int `json:"planned"`
 	Applied int `json:"applied"`
