@@ -246,3 +246,39 @@ func TestPrivilegedInvariantI1PinsGoUnderARead(t *testing.T) {
 		t.Errorf("all pins gone gives %v, %v; want ErrNoPins", have, err)
 	}
 }
+
+// I1: a Maglev table that is replaced between the read of its id and its own is
+// read again; one that can't be caught is a failed read, never a map without
+// tables or no map at all.
+func TestPrivilegedInvariantI1InnerMapsReplaced(t *testing.T) {
+	root, dir := globals(t)
+	inner := &ebpf.MapSpec{Type: ebpf.Array, KeySize: 4, ValueSize: 4 * 251, MaxEntries: 1}
+	outer, err := ebpf.NewMap(&ebpf.MapSpec{Type: ebpf.HashOfMaps, KeySize: 2, ValueSize: 4, MaxEntries: 8, Flags: 1, InnerMap: inner})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer outer.Close()
+	table, err := ebpf.NewMap(inner)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer table.Close()
+	if err := errors.Join(outer.Put([]byte{0, 7}, table), outer.Pin(filepath.Join(dir, "cilium_lb4_maglev"))); err != nil {
+		t.Fatal(err)
+	}
+	failures := 2
+	defer store.OpenInner(func(id ebpf.MapID) (*ebpf.Map, error) {
+		if failures--; failures >= 0 {
+			return nil, fmt.Errorf("by id: %w", os.ErrNotExist)
+		}
+		return ebpf.NewMapFromID(id)
+	})()
+	have, err := read(t, root, state.Cilium118)
+	if err != nil || have.Tables[layout.Maglev4].Len() != 1 {
+		t.Errorf("after two replacements: %v, %+v", err, have)
+	}
+	failures = 1000
+	if have, err := read(t, root, state.Cilium118); err == nil || !strings.Contains(err.Error(), "its table was replaced during the read") {
+		t.Errorf("a table that can't be caught gives %+v, %v", have, err)
+	}
+}

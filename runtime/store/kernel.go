@@ -99,7 +99,7 @@ func (k *Kernel) openOwned(want []state.Map) error {
 		m, err := loadMap(filepath.Join(k.pins.maps, w.Name), nil)
 		var other *notMapError
 		switch {
-		case errors.Is(err, os.ErrNotExist):
+		case errors.Is(err, errNoPin):
 			continue
 		case errors.As(err, &other):
 			differing = append(differing, other.difference(w.Name))

@@ -6,7 +6,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"path/filepath"
 	"time"
 
@@ -41,7 +40,7 @@ func (k *Kernel) ReadNode(ctx context.Context, have *plan.Have) (*audit.Held, er
 		table, parameters, differences, err := k.readNodeMap(d)
 		differing = append(differing, differences...)
 		switch {
-		case errors.Is(err, os.ErrNotExist), err == nil && table == nil:
+		case errors.Is(err, errNoPin), err == nil && table == nil:
 		case err != nil:
 			errs = append(errs, err)
 		default:

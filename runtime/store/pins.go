@@ -117,11 +117,18 @@ func (e *notMapError) difference(name string) Difference {
 	return Difference{name, "pin", "a map", e.what}
 }
 
+// errNoPin says that nothing is pinned at a path. It is no other absence: what is
+// not there once a map has been opened is a failed read (I1).
+var errNoPin = errors.New("no pin")
+
 // loadMap opens a pinned map. A pin of something else is a notMapError.
 func loadMap(path string, o *ebpf.LoadPinOptions) (*ebpf.Map, error) {
 	m, err := ebpf.LoadPinnedMap(path, o)
-	if err == nil || errors.Is(err, os.ErrNotExist) {
-		return m, err
+	switch {
+	case err == nil:
+		return m, nil
+	case errors.Is(err, os.ErrNotExist):
+		return nil, errNoPin
 	}
 	if info, statErr := os.Lstat(path); statErr == nil && !info.Mode().IsRegular() {
 		return nil, &notMapError{"a " + kindOf(info.Mode())}
@@ -210,7 +217,7 @@ func (k *Kernel) evidence(have *plan.Have) ([]layout.Evidence, error) {
 			continue
 		}
 		pin, err := k.pin(e.Name())
-		if errors.Is(err, os.ErrNotExist) {
+		if errors.Is(err, errNoPin) {
 			continue
 		}
 		if err != nil {

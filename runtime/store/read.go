@@ -56,7 +56,7 @@ func (k *Kernel) readAll(ctx context.Context) (*plan.Have, error) {
 		read, err := k.readMap(d)
 		k.afterMap(d.Name)
 		differing = append(differing, read.differing...)
-		if err != nil && !errors.Is(err, os.ErrNotExist) {
+		if err != nil && !errors.Is(err, errNoPin) {
 			errs = append(errs, err)
 		}
 		if err != nil || len(read.differing) > 0 {
@@ -115,7 +115,7 @@ type mapRead struct {
 	differing []Difference
 }
 
-// readMap reads one map by its pin. os.ErrNotExist is that there is no pin.
+// readMap reads one map by its pin; errNoPin is that there is none.
 func (k *Kernel) readMap(d layout.Desc) (read mapRead, err error) {
 	m, err := loadMap(filepath.Join(k.pins.maps, d.Name), &ebpf.LoadPinOptions{ReadOnly: true})
 	var other *notMapError
@@ -212,7 +212,7 @@ func readSettled(m *ebpf.Map, d layout.Desc, read reader) (*layout.Table, error)
 		if err == nil {
 			return t, nil
 		}
-		if !errors.Is(err, ebpf.ErrIterationAborted) {
+		if !errors.Is(err, ebpf.ErrIterationAborted) && !errors.Is(err, errInnerGone) {
 			break
 		}
 	}
@@ -315,8 +315,18 @@ func (e *innerError) difference(name string) Difference {
 	return Difference{name, fmt.Sprintf("value size of inner map %d", e.id), fmt.Sprint(e.first), fmt.Sprint(e.size)}
 }
 
+// errInnerGone says that an inner map was replaced between the read of its id and
+// its own: the outer one has to be read again.
+var errInnerGone = errors.New("it is gone: its table was replaced during the read")
+
+// openInner opens an inner map by its id.
+var openInner = ebpf.NewMapFromID
+
 func innerValue(id ebpf.MapID) ([]byte, error) {
-	inner, err := ebpf.NewMapFromID(id)
+	inner, err := openInner(id)
+	if errors.Is(err, os.ErrNotExist) {
+		err = errInnerGone
+	}
 	if err != nil {
 		return nil, fmt.Errorf("inner map %d: %w", id, err)
 	}
