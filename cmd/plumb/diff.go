@@ -38,11 +38,8 @@ type comparison struct {
 }
 
 func newDiffCommand(e *env) *cobra.Command {
-	var cluster clusterFlags
-	var kernel kernelFlags
-	var explain explainFlags
+	var f liveFlags
 	var live bool
-	var grace time.Duration
 	command := &cobra.Command{
 		Use:   "diff ENV --live -f FILE…",
 		Short: "Compare what this node's kernel holds with what it should hold",
@@ -67,50 +64,65 @@ an arrow and what traffic sees of it.`,
 		Args:              cobra.ExactArgs(1),
 		ValidArgsFunction: e.completeEnvironments(1),
 	}
-	cluster.add(command)
-	kernel.add(command)
-	explain.add(command)
+	f.cluster.add(command)
+	f.kernel.add(command)
+	f.explain.add(command)
 	command.Flags().BoolVar(&live, "live", false, "compare with the live kernel")
-	command.Flags().DurationVar(&grace, "grace", time.Second, "between the two reads that confirm a difference; 0 reads once")
+	command.Flags().DurationVar(&f.grace, "grace", time.Second, "between the two reads that confirm a difference; 0 reads once")
 	only := choiceFlag(command, "only", "", "compare only the load balancer's maps, only attachments, or only what the audits of the settings look at", "", "maps", "attachments", "audits")
 	output := outputFlag(command, "text", "json")
 	command.RunE = func(_ *cobra.Command, args []string) error {
 		if !live {
 			return errors.New("comparing two environments is not there yet: --live compares one with this node's kernel")
 		}
-		artifact, err := e.compile(args[0])
-		if err != nil {
-			return err
-		}
-		if err := errors.Join(kernel.resolve(artifact.Settings), explain.check()); err != nil {
-			return err
-		}
-		want, snapshot, ok, err := cluster.want(e, artifact.Settings)
-		if err != nil {
-			return err
-		}
-		if !ok {
-			return errUnread
-		}
-		if explain.set() {
-			query, err := explain.query(snapshot.Node.Addresses)
-			if err != nil {
-				return err
-			}
-			report, err := explainLive(e, query, artifact.Settings, want, grace)
-			if err != nil {
-				return err
-			}
-			return printExplained(e, report, output.value)
-		}
-		c := &comparison{settings: artifact.Settings, snapshot: snapshot, want: selectPart(want, only.value), only: only.value}
-		report, err := c.live(e, grace)
-		if err != nil {
-			return err
-		}
-		return printLive(e, report, output.value)
+		f.only, f.output = only.value, output.value
+		return f.run(e, args[0])
 	}
 	return command
+}
+
+// liveFlags are those of diff --live.
+type liveFlags struct {
+	cluster      clusterFlags
+	kernel       kernelFlags
+	explain      explainFlags
+	grace        time.Duration
+	only, output string
+}
+
+func (f *liveFlags) run(e *env, environment string) error {
+	artifact, err := e.compile(environment)
+	if err != nil {
+		return err
+	}
+	settings := artifact.Settings
+	if err := errors.Join(f.kernel.resolve(settings), f.explain.check()); err != nil {
+		return err
+	}
+	want, snapshot, ok, err := f.cluster.want(e, settings)
+	if err != nil {
+		return err
+	}
+	if !ok {
+		return errUnread
+	}
+	if f.explain.set() {
+		query, err := f.explain.query(snapshot.Node.Addresses)
+		if err != nil {
+			return err
+		}
+		report, err := explainLive(e, query, settings, want, f.grace)
+		if err != nil {
+			return err
+		}
+		return printExplained(e, report, f.output)
+	}
+	c := &comparison{settings: settings, snapshot: snapshot, want: selectPart(want, f.only), only: f.only}
+	report, err := c.live(e, f.grace)
+	if err != nil {
+		return err
+	}
+	return printLive(e, report, f.output)
 }
 
 // live reads the kernel, and again where it differs (I5).

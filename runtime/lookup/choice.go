@@ -25,6 +25,8 @@ func (f *follower) choice(m found) {
 
 func (f *follower) socketChoice(m found) string {
 	switch {
+	case f.goesInside(m):
+		return fmt.Sprintf("none here: that of %s/i", m.FrontendName)
 	case m.says.Flags&state.L7 != 0:
 		return fmt.Sprintf("the L7 proxy at port %d", m.says.L7ProxyPort)
 	case m.Count == 0:
@@ -34,7 +36,16 @@ func (f *follower) socketChoice(m found) string {
 	case f.query.Frontend.Protocol == state.UDP:
 		return fmt.Sprintf("the socket's cookie modulo %d, plus 1: a socket stays with its slot", m.Count)
 	}
-	return "none: sockets of TCP and UDP alone are translated"
+	return onlySockets
+}
+
+// onlySockets is what socket programs do of any other protocol.
+const onlySockets = "not translated: sockets of TCP and UDP alone are"
+
+// goesInside tells whether sockets, which are all in the cluster, are led to the
+// internal entry instead of the external one at hand.
+func (f *follower) goesInside(m found) bool {
+	return f.outside() && m.says.Flags&state.TwoScopes != 0
 }
 
 func (f *follower) outsideChoice(m found) string {
@@ -144,8 +155,14 @@ func (f *follower) affinity(m found) {
 
 // end says what becomes of the connection.
 func (f *follower) end(m found) {
-	socket := f.ending(m)
-	outside := socket
+	outside := f.ending(m)
+	socket := outside
+	switch p := f.query.Frontend.Protocol; {
+	case f.goesInside(m):
+		socket = fmt.Sprintf("led to %s/i", m.FrontendName)
+	case p != state.TCP && p != state.UDP:
+		socket = onlySockets
+	}
 	switch {
 	case m.says.Flags&state.NonRoutable != 0:
 		outside = "dropped: the frontend is not routable"

@@ -95,11 +95,24 @@ func Partings(want, have *Path) []Parting {
 			p.Why = why(w.Kind, name, p, have)
 			list = append(list, p)
 		}
-		if len(list) == before && w.Value != h.Value {
-			list = append(list, Parting{Step: name, Field: "value", Want: w.Value, Have: h.Value, Why: "bytes differ that choose nothing and lead nowhere"})
+		if len(list) == before {
+			list = append(list, unexplained(name, w, h, want, have)...)
 		}
 	}
 	return list
+}
+
+// unexplained is the parting of a value whose bytes differ though nothing that is
+// read of them does. What is read of a master's is said in a step of its own.
+func unexplained(name string, w, h *Step, want, have *Path) []Parting {
+	if w.Value == h.Value || w.Kind == Service && !equalFields(want.step("master"), have.step("master")) {
+		return nil
+	}
+	return []Parting{{Step: name, Field: "value", Want: w.Value, Have: h.Value, Why: "bytes differ that decide nothing on this way"}}
+}
+
+func equalFields(a, b *Step) bool {
+	return a != nil && b != nil && slices.Equal(a.Fields, b.Fields)
 }
 
 // answer is the field that says whether an entry is there.

@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -197,7 +198,7 @@ func TestDamage(t *testing.T) {
 		{"type", master(8, 0x20), "master", "type", "another type"},
 		{"slot elsewhere", slot(0, 1), "slot 2", "backend id", "one connection in 2 goes to another backend"},
 		{"slot dangling", slot(0, 0xee), "backend of slot 2", "answer", "one connection in 2 fails with EHOSTUNREACH"},
-		{"slot's flags", slot(8, 0x77), "slot 2", "value", "choose nothing"},
+		{"slot's flags", slot(8, 0x77), "slot 2", "value", "decide nothing on this way"},
 		{"slot's id", slot(7, 0xee), "slot 2", "reverse NAT id", "another id"},
 		{"row elsewhere", row(func(v []byte) []byte { v[5] = 9; return v }), "backend of slot 1", "leads to", "one connection in 2 goes to another backend"},
 		{"row's state", row(func(v []byte) []byte { v[7] = 2; return v }), "backend of slot 1", "state", "not active"},
@@ -213,6 +214,9 @@ func TestDamage(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			w := open(t, "1.17.2", func(have layout.Tables) { c.damage(t, have) })
 			partings := w.explain(query(t, frontend, "")).Partings
+			if values := slices.IndexFunc(partings, func(p lookup.Parting) bool { return p.Step == "service" && p.Field == "value" }); values >= 0 {
+				t.Errorf("the master's bytes are said to differ beside what they say: %+v", partings)
+			}
 			for _, p := range partings {
 				if p.Step == c.step && p.Field == c.field {
 					if !strings.Contains(p.Why, c.why) {
@@ -348,5 +352,21 @@ func TestConfirm(t *testing.T) {
 	}
 	if second.Confirm(calm); len(second.Partings) != 0 {
 		t.Errorf("%d partings are left that only one report has", len(second.Partings))
+	}
+}
+
+// A socket is in the cluster: of a service with two scopes it gets the internal
+// entry, and of a protocol that sockets are not translated for, none.
+func TestSockets(t *testing.T) {
+	w := open(t, "1.18.6", nil)
+	steps := w.explain(query(t, "192.168.1.10:30080/TCP", "")).Have.Steps
+	if got := steps[len(steps)-1].Fields[0].Value; got != "led to 192.168.1.10:30080/TCP/i" {
+		t.Errorf("from a socket: %q, want the internal entry", got)
+	}
+	value, _ := w.have.Tables[layout.Services4].Find(key(t, "10.96.0.40:80/TCP", 0))
+	w.have.Tables[layout.Services4].Append(key(t, "10.96.0.40:80/SCTP", 0), value)
+	steps = w.explain(query(t, "10.96.0.40:80/SCTP", "")).Have.Steps
+	if got := steps[len(steps)-1].Fields[0].Value; !strings.HasPrefix(got, "not translated") {
+		t.Errorf("SCTP from a socket: %q", got)
 	}
 }
