@@ -58,6 +58,8 @@ func TestCases(t *testing.T) {
 	}
 }
 
+type diagnostic = diag.Diagnostic
+
 func own(t *testing.T) *rules.Set {
 	t.Helper()
 	set, list := rules.Own()
@@ -98,6 +100,7 @@ func judge(t *testing.T, set *rules.Set, file txtar.File, fired map[string]bool)
 	author := object("values")
 	in := rules.Input{Values: table.Effective(author), Author: author, Chart: chart, Platform: text("platform", ""), Typed: true,
 		Cluster: object("facts"), Release: object("release"), Load: object("load")}
+	equal(t, set, in, file.Name)
 	var b strings.Builder
 	for _, d := range set.Judge(in) {
 		fired[d.Code] = true

@@ -29,7 +29,7 @@ var readers = map[string]func(any) any{
 	"kubeProxy": yesNo, "kubePrism": yesNo, "hostDNS": yesNo, "hostPorts": yesNo, "flannel": yesNo,
 	"networkPolicyController": yesNo, "gatewayPrefix": yesNo, "policies": yesNo, "apiBalanced": yesNo,
 	"podCIDRs": list, "serviceCIDRs": list, "nodeCIDRs": list, "controlPlaneAddresses": list,
-	"otherCNIs": words, "meshes": words, "workloads": words, "crds": groups, "podRoutes": firstWord, "resources": words, "secrets": words,
+	"otherCNIs": names, "meshes": names, "workloads": names, "crds": groups, "podRoutes": firstWord, "resources": names, "secrets": names,
 	"devices": devices, "kernel": majorMinor, "gatewayAPI": majorMinor, "kubernetes": majorMinor,
 	"previousVersion": majorMinor, "ephemeralPorts": portRange, "nodePortRange": portRange, "nodes": count, "controlPlanes": count,
 	"services": count, "loadBalancerServices": count,
@@ -99,8 +99,8 @@ func list(v any) any {
 	return []any{v}
 }
 
-// words reads names in lower case; "none" is an empty list.
-func words(v any) any {
+// names reads names in lower case; "none" is an empty list.
+func names(v any) any {
 	out := []any{}
 	for _, item := range list(v).([]any) {
 		s := strings.ToLower(strings.TrimSpace(fmt.Sprint(item)))
@@ -114,9 +114,9 @@ func words(v any) any {
 // groups reads names of CRDs or of their API groups, which have dots; words about
 // them say nothing of which are there.
 func groups(v any) any {
-	names, _ := words(v).([]any)
-	named := slices.DeleteFunc(slices.Clone(names), func(n any) bool { return !strings.Contains(fmt.Sprint(n), ".") || strings.Contains(fmt.Sprint(n), " ") })
-	if len(named) == 0 && len(names) > 0 {
+	list, _ := names(v).([]any)
+	named := slices.DeleteFunc(slices.Clone(list), func(n any) bool { return !strings.Contains(fmt.Sprint(n), ".") || strings.Contains(fmt.Sprint(n), " ") })
+	if len(named) == 0 && len(list) > 0 {
 		return nil
 	}
 	return named

@@ -43,25 +43,33 @@ type Input struct {
 func (s *Set) Judge(in Input) diag.List {
 	s.mutex.Lock()
 	defer s.mutex.Unlock()
-	text, err := json.Marshal(s.input(in))
+	facts := Facts(in.Cluster)
+	if in.Release == nil {
+		in.Release = releaseOf(facts)
+	}
+	return s.judge(in, facts, statedIn(in, facts, in.Release, about(in)))
+}
+
+// judge evaluates what is relevant of the rules.
+func (s *Set) judge(in Input, facts map[string]any, stated func(path string) bool) diag.List {
+	text, err := json.Marshal(s.input(in, facts))
 	if err != nil {
 		return broken("", err)
 	}
-	value := s.value.FillPath(cue.Path{}, s.context.CompileBytes(text, cue.Filename("input.json")))
-	j := judgement{set: s, in: in, lacks: map[string]*lack{}}
-	for _, rule := range s.Rules {
-		j.rule(rule, value.LookupPath(cue.MakePath(cue.Str("rule"), cue.Str(rule.Code))))
+	value, err := s.build(text, stated)
+	if err != nil {
+		return broken("", err)
+	}
+	j := judgement{in: in, lacks: map[string]*lack{}}
+	if err := j.rules(s, value.LookupPath(cue.ParsePath("rule"))); err != nil {
+		return broken("", err)
 	}
 	j.unknown()
 	return j.list.Sort()
 }
 
 // input is what input.cue declares.
-func (s *Set) input(in Input) map[string]any {
-	facts := Facts(in.Cluster)
-	if in.Release == nil {
-		in.Release = releaseOf(facts)
-	}
+func (s *Set) input(in Input, facts map[string]any) map[string]any {
 	trees := map[string]any{
 		"values": orEmpty(in.Values), "author": orEmpty(in.Author),
 		"cluster": facts, "release": stated(in.Release), "load": stated(in.Load),
@@ -140,18 +148,33 @@ type lack struct {
 }
 
 type judgement struct {
-	set   *Set
 	in    Input
 	list  diag.List
 	lacks map[string]*lack
 }
 
+// rules takes what each rule that was evaluated has found.
+func (j *judgement) rules(s *Set, all cue.Value) error {
+	fields, err := all.Fields()
+	if err != nil {
+		return err
+	}
+	for fields.Next() {
+		if rule, ok := s.Find(fields.Selector().Unquoted()); ok {
+			j.rule(rule, fields.Value())
+		}
+	}
+	return nil
+}
+
+var foundPath, lacksPath = cue.ParsePath("found"), cue.ParsePath("lacks")
+
 func (j *judgement) rule(rule Rule, v cue.Value) {
-	found, err := findings(v, "found")
-	lacks, more := findings(v, "lacks")
+	found, err := findings(v.LookupPath(foundPath))
+	lacks, more := findings(v.LookupPath(lacksPath))
 	if err = errors.Join(err, more); err != nil {
 		if j.in.Typed {
-			j.list = append(j.list, j.set.broken(rule, err)...)
+			j.list = append(j.list, rule.broken(err)...)
 		}
 		return
 	}
@@ -164,8 +187,7 @@ func (j *judgement) rule(rule Rule, v cue.Value) {
 }
 
 // findings decodes a list of a rule.
-func findings(v cue.Value, name string) ([]finding, error) {
-	field := v.LookupPath(cue.ParsePath(name))
+func findings(field cue.Value) ([]finding, error) {
 	items, err := field.List()
 	if err != nil {
 		return nil, err
@@ -185,7 +207,7 @@ func (j *judgement) found(rule Rule, f finding) {
 	d := diag.Diagnostic{Code: rule.Code, Severity: rule.Severity, Message: f.Message, Hint: f.Hint}
 	if f.Severity != "" {
 		if err := d.Severity.UnmarshalText([]byte(f.Severity)); err != nil {
-			j.list = append(j.list, j.set.broken(rule, err)...)
+			j.list = append(j.list, rule.broken(err)...)
 		}
 	}
 	if len(f.At) > 0 {

@@ -6,6 +6,7 @@ import (
 	"embed"
 	"fmt"
 	"io/fs"
+	"maps"
 	"regexp"
 	"slices"
 	"strings"
@@ -16,7 +17,9 @@ import (
 	"cuelang.org/go/cue/build"
 	"cuelang.org/go/cue/cuecontext"
 	"cuelang.org/go/cue/errors"
+	"cuelang.org/go/cue/literal"
 	"cuelang.org/go/cue/parser"
+	"cuelang.org/go/cue/token"
 
 	"plumbline.dev/plumbline/compiler/diag"
 )
@@ -55,80 +58,116 @@ type Rule struct {
 type Set struct {
 	Rules []Rule // by code
 
-	mutex   sync.Mutex // CUE evaluates in one goroutine at a time
-	context *cue.Context
-	value   cue.Value
-	refs    [][]string
-	places  map[string]diag.Position // of rules, by code
+	mutex sync.Mutex // CUE evaluates in one goroutine at a time
+	files []*file
+	refs  [][]string
 }
 
 // Own gives Plumbline's own rules.
 func Own() (*Set, diag.List) {
-	files, err := fs.Glob(embedded, "*.cue")
-	var sources []Source
-	for _, name := range files {
-		var text []byte
-		if text, err = embedded.ReadFile(name); name != inputFile {
-			sources = append(sources, Source{name, text})
-		}
-	}
+	names, err := fs.Glob(embedded, "*.cue")
 	if err != nil {
-		panic(err) // embedded files can be read
+		panic(err) // the pattern is right
 	}
-	set, list := Parse(sources)
-	if set != nil {
-		for i := range set.Rules {
-			set.Rules[i].Positions = nil
-		}
+	s := &Set{}
+	list := s.parse(embeddedSources(names))
+	for i := range s.Rules {
+		s.Rules[i].Positions = nil
 	}
-	return set, list
+	return s, list
 }
 
-// Parse reads rules. The Set holds those that are right, and is nil where a file
-// can't be read as CUE at all; the findings tell of the others.
-func Parse(sources []Source) (*Set, diag.List) {
-	s := &Set{places: map[string]diag.Position{}, context: cuecontext.New(cuecontext.EvaluatorVersion(cuecontext.EvalV3), cuecontext.CUE_DEBUG(""))}
-	input, err := embedded.ReadFile(inputFile)
-	if err != nil {
-		panic(err) // embedded files can be read
-	}
-	instance := build.NewContext().NewInstance("", nil)
-	var list diag.List
-	for _, source := range append([]Source{{inputFile, input}}, sources...) {
-		file, err := parser.ParseFile(source.Name, source.Text)
-		if err == nil {
-			err = s.add(instance, file)
+func embeddedSources(names []string) []Source {
+	list := make([]Source, len(names))
+	for i, name := range names {
+		text, err := embedded.ReadFile(name)
+		if err != nil {
+			panic(err) // embedded files can be read
 		}
-		list = append(list, broken("", err)...)
+		list[i] = Source{name, text}
 	}
-	if len(list) > 0 {
+	return list
+}
+
+// Parse reads a team's rules. The Set holds those that are right, and is nil
+// where a file can't be read as CUE at all; the findings tell of the others.
+func Parse(sources []Source) (*Set, diag.List) {
+	s := &Set{}
+	list := s.parse(append(embeddedSources([]string{inputFile}), sources...))
+	if len(list) == 0 {
+		// What CUE finds only when it builds is told now, not at the first use.
+		_, err := s.build(nil, nil)
+		list = broken("", err)
+		if err != nil {
+			return nil, list.Sort()
+		}
+	}
+	if s.files == nil {
 		return nil, list.Sort()
 	}
-	if err := instance.Complete(); err != nil {
-		return nil, broken("", err).Sort()
-	}
-	s.value = s.context.BuildInstance(instance)
-	if err := s.value.Err(); err != nil {
-		return nil, broken("", err).Sort()
-	}
-	return s, s.describe().Sort()
+	return s, list.Sort()
 }
 
-func (s *Set) add(instance *build.Instance, file *ast.File) error {
-	if name := file.PackageName(); name != "rules" {
-		return errors.Newf(file.Pos(), "a file of rules belongs to the package rules, not to %q", name)
+// parse parses files, side by side, and takes their rules.
+func (s *Set) parse(sources []Source) diag.List {
+	files, errs := make([]*ast.File, len(sources)), make([]error, len(sources))
+	var wait sync.WaitGroup
+	for i, source := range sources {
+		wait.Go(func() { files[i], errs[i] = parser.ParseFile(source.Name, source.Text) })
 	}
-	s.refs = append(s.refs, references(file)...)
-	for _, rule := range fields(file.Decls, "rule") {
-		if body, ok := rule.Value.(*ast.StructLit); ok {
-			for _, one := range fields(body.Elts, "") {
-				code, _, _ := ast.LabelName(one.Label)
-				p := one.Label.Pos()
-				s.places[code] = diag.Position{File: p.Filename(), Line: p.Line(), Column: p.Column()}
-			}
+	wait.Wait()
+	var list diag.List
+	for i, file := range files {
+		if errs[i] == nil && file.PackageName() != "rules" {
+			errs[i] = errors.Newf(file.Pos(), "a file of rules belongs to the package rules, not to %q", file.PackageName())
+		}
+		list = append(list, broken("", errs[i])...)
+	}
+	if len(list) > 0 {
+		return list
+	}
+	r := &reader{named: map[string][]string{}}
+	for _, file := range files {
+		if file.Filename == inputFile {
+			r.define(file)
 		}
 	}
-	return instance.AddSyntax(file)
+	for _, syntax := range files {
+		s.refs = append(s.refs, references(syntax)...)
+		own := &reader{named: maps.Clone(r.named)}
+		own.define(syntax)
+		f := &file{syntax: syntax}
+		list = append(list, s.take(f, own)...)
+		f.remember()
+		s.files = append(s.files, f)
+	}
+	slices.SortFunc(s.Rules, func(a, b Rule) int { return strings.Compare(a.Code, b.Code) })
+	return list
+}
+
+// take takes the rules of a file. What a rule says of itself is read here and
+// taken out of the file, so that no evaluation carries it along.
+func (s *Set) take(f *file, r *reader) diag.List {
+	var list diag.List
+	for _, field := range fields(f.syntax.Decls, "rule") {
+		body, ok := field.Value.(*ast.StructLit)
+		if !ok {
+			continue
+		}
+		for _, one := range fields(body.Elts, "") {
+			rule, err := describe(one)
+			if err == nil && slices.ContainsFunc(s.Rules, func(r Rule) bool { return r.Code == rule.Code }) {
+				err = errors.Newf(one.Pos(), "the rule is stated twice")
+			}
+			if err != nil {
+				list = append(list, broken(rule.Code, err)...)
+				continue
+			}
+			s.Rules = append(s.Rules, rule)
+			f.split(rule.Code, one.Value.(*ast.StructLit), r)
+		}
+	}
+	return list
 }
 
 // fields are the fields of a name, of any name where it is "".
@@ -148,75 +187,110 @@ func fields(list []ast.Decl, name string) []*ast.Field {
 
 var codeForm = regexp.MustCompile(`^[a-z0-9-]+/[a-z0-9-]+$`)
 
-// describe reads what each rule says of itself.
-func (s *Set) describe() diag.List {
-	var list diag.List
-	fields, err := s.value.LookupPath(cue.ParsePath("rule")).Fields()
-	if err != nil {
-		return broken("", err)
+// describe reads what a rule says of itself, which is written out in words, and
+// takes it away.
+func describe(field *ast.Field) (Rule, error) {
+	code, _, _ := ast.LabelName(field.Label)
+	p := field.Label.Pos()
+	rule := Rule{Code: code, Positions: []diag.Position{{File: p.Filename(), Line: p.Line(), Column: p.Column()}}}
+	if !codeForm.MatchString(code) {
+		return rule, errors.Newf(p, "the code of a rule is AREA/NAME in lower case, such as team/owner-label")
 	}
-	for fields.Next() {
-		rule, err := describe(fields.Selector().Unquoted(), fields.Value())
-		if at, ok := s.places[rule.Code]; ok {
-			rule.Positions = []diag.Position{at}
-		}
-		if err != nil {
-			list = append(list, s.broken(rule, err)...)
+	body, ok := field.Value.(*ast.StructLit)
+	if !ok {
+		return rule, errors.Newf(p, "a rule is an object with title, why and mend")
+	}
+	said := map[string][]string{"severity": {"error"}}
+	kept := body.Elts[:0]
+	for _, decl := range body.Elts {
+		part, ok := decl.(*ast.Field)
+		if !ok {
+			kept = append(kept, decl)
 			continue
 		}
-		s.Rules = append(s.Rules, rule)
+		name, _, err := ast.LabelName(part.Label)
+		switch {
+		case err != nil || strings.HasPrefix(name, "_") || name == "found" || name == "lacks":
+			kept = append(kept, decl)
+		case !slices.Contains(described, name):
+			return rule, errors.Newf(part.Pos(), "a rule has no field %q: it has %s, found and lacks; what it needs beside them is a let or a hidden field", name, strings.Join(described, ", "))
+		default:
+			if said[name], ok = words(part.Value); !ok {
+				return rule, errors.Newf(part.Pos(), "a rule states its %s in words", name)
+			}
+		}
 	}
-	slices.SortFunc(s.Rules, func(a, b Rule) int { return strings.Compare(a.Code, b.Code) })
-	return list
+	body.Elts = kept
+	return rule, rule.say(said, p)
 }
 
-// known are the fields that a rule may have.
-var known = []string{"title", "severity", "why", "mend", "urls", "found", "lacks"}
+// described are the fields in which a rule speaks of itself.
+var described = []string{"title", "severity", "why", "mend", "urls"}
 
-func describe(code string, v cue.Value) (Rule, error) {
-	rule := Rule{Code: code}
-	if !codeForm.MatchString(code) {
-		return rule, errors.Newf(v.Pos(), "the code of a rule is AREA/NAME in lower case, such as team/owner-label")
-	}
-	texts := []struct {
-		name string
-		to   *string
-	}{{"title", &rule.Title}, {"why", &rule.Why}, {"mend", &rule.Mend}}
-	for _, text := range texts {
-		field := v.LookupPath(cue.ParsePath(text.name))
-		s, err := field.String()
-		if err != nil || s == "" {
-			return rule, errors.Newf(v.Pos(), "a rule states its %s, in words", text.name)
-		}
-		*text.to = strings.TrimSpace(s)
-	}
-	severity, err := v.LookupPath(cue.ParsePath("severity")).String()
-	if err != nil {
-		return rule, err
-	}
-	if urls := v.LookupPath(cue.ParsePath("urls")); urls.Exists() {
-		if err := urls.Decode(&rule.URLs); err != nil {
-			return rule, err
+// say fills the rule in.
+func (r *Rule) say(said map[string][]string, at token.Pos) error {
+	for _, name := range []string{"title", "why", "mend"} {
+		if strings.TrimSpace(strings.Join(said[name], "")) == "" {
+			return errors.Newf(at, "a rule states its %s, in words", name)
 		}
 	}
-	if err := onlyKnown(v); err != nil {
-		return rule, err
-	}
-	return rule, rule.Severity.UnmarshalText([]byte(severity))
-}
-
-func onlyKnown(v cue.Value) error {
-	fields, err := v.Fields()
-	if err != nil {
-		return nil // the rule has no input yet
-	}
-	for fields.Next() {
-		name := fields.Selector().Unquoted()
-		if !slices.Contains(known, name) {
-			return errors.Newf(fields.Value().Pos(), "a rule has no field %q: it has %s; what it needs beside them is a let or a hidden field", name, strings.Join(known, ", "))
-		}
+	text := func(name string) string { return strings.TrimSpace(said[name][0]) }
+	r.Title, r.Why, r.Mend, r.URLs = text("title"), text("why"), text("mend"), said["urls"]
+	if err := r.Severity.UnmarshalText([]byte(text("severity"))); err != nil {
+		return errors.Newf(at, "%v", err)
 	}
 	return nil
+}
+
+// words reads a string, or a list of strings, that is written out.
+func words(v ast.Expr) ([]string, bool) {
+	switch v := v.(type) {
+	case *ast.BasicLit:
+		text, err := literal.Unquote(v.Value)
+		return []string{text}, err == nil
+	case *ast.ListLit:
+		list := []string{}
+		for _, item := range v.Elts {
+			one, ok := words(item)
+			if !ok || len(one) != 1 {
+				return nil, false
+			}
+			list = append(list, one[0])
+		}
+		return list, true
+	}
+	return nil, false
+}
+
+// build evaluates what is relevant of the rules with an input, which is JSON. Of a
+// nil input nothing is known, and of a nil stated everything is relevant.
+func (s *Set) build(input []byte, stated func(path string) bool) (cue.Value, error) {
+	context := cuecontext.New(cuecontext.EvaluatorVersion(cuecontext.EvalV3), cuecontext.CUE_DEBUG(""))
+	instance := build.NewContext().NewInstance("", nil)
+	var files []*ast.File
+	for _, f := range s.files {
+		files = append(files, f.reduced(stated))
+	}
+	if input != nil {
+		given, err := parser.ParseFile("input.json", append([]byte("package rules\n"), input[1:len(input)-1]...))
+		if err != nil {
+			return cue.Value{}, err
+		}
+		files = append(files, given)
+	}
+	for _, file := range files {
+		if err := instance.AddSyntax(file); err != nil {
+			return cue.Value{}, err
+		}
+	}
+	if err := instance.Complete(); err != nil {
+		return cue.Value{}, err
+	}
+	value := context.BuildInstance(instance)
+	if input == nil {
+		return value, value.Err()
+	}
+	return value, instance.Err
 }
 
 // Find gives a rule by its code.
@@ -229,11 +303,11 @@ func (s *Set) Find(code string) (Rule, bool) {
 }
 
 // broken tells what is wrong with a rule, at its own place where CUE knows none.
-func (s *Set) broken(rule Rule, err error) diag.List {
-	list := broken(rule.Code, err)
+func (r Rule) broken(err error) diag.List {
+	list := broken(r.Code, err)
 	for i := range list {
 		if len(list[i].Positions) == 0 {
-			list[i].Positions = rule.Positions
+			list[i].Positions = r.Positions
 		}
 	}
 	return list
