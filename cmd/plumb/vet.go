@@ -6,7 +6,9 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
+	"sync"
 
 	"github.com/spf13/cobra"
 
@@ -69,17 +71,20 @@ It needs no network and no cluster. Errors end it with 1; warnings do not.`,
 	return command
 }
 
-// vet finds what is wrong with environments, each and together.
+// vet finds what is wrong with environments, each and together. They are read side
+// by side, and beside Plumbline's rules.
 func vet(sources []load.Source, options []compiler.Option) diag.List {
-	var list diag.List
-	var all []*load.Environment
-	for _, source := range sources {
-		environment, found := load.Load(source)
-		all = append(all, environment)
-		list = append(list, found...)
-		list = append(list, compiler.Vet(environment, options...)...)
+	all, found := make([]*load.Environment, len(sources)), make([]diag.List, len(sources))
+	var wait sync.WaitGroup
+	wait.Go(func() { compiler.Rules() })
+	for i, source := range sources {
+		wait.Go(func() {
+			all[i], found[i] = load.Load(source)
+			found[i] = append(found[i], compiler.Vet(all[i], options...)...)
+		})
 	}
-	return append(list, compiler.Duplicates(all)...).Sort()
+	wait.Wait()
+	return append(slices.Concat(found...), compiler.Duplicates(all)...).Sort()
 }
 
 // given is what environments are judged by beside themselves: a team's rules, and

@@ -47,6 +47,9 @@ func (s *Set) Judge(in Input) diag.List {
 	if in.Release == nil {
 		in.Release = releaseOf(facts)
 	}
+	if !s.own {
+		return s.judge(in, facts, nil)
+	}
 	return s.judge(in, facts, statedIn(in, facts, in.Release, about(in)))
 }
 

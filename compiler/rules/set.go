@@ -59,6 +59,7 @@ type Set struct {
 	Rules []Rule // by code
 
 	mutex sync.Mutex // CUE evaluates in one goroutine at a time
+	own   bool // Plumbline's, of which it is known what is relevant
 	files []*file
 	refs  [][]string
 }
@@ -69,7 +70,7 @@ func Own() (*Set, diag.List) {
 	if err != nil {
 		panic(err) // the pattern is right
 	}
-	s := &Set{}
+	s := &Set{own: true}
 	list := s.parse(embeddedSources(names))
 	for i := range s.Rules {
 		s.Rules[i].Positions = nil
