@@ -41,9 +41,11 @@ func newDiffCommand(e *env) *cobra.Command {
 	var f liveFlags
 	var live bool
 	command := &cobra.Command{
-		Use:   "diff ENV --live -f FILE…",
-		Short: "Compare what this node's kernel holds with what it should hold",
-		Long: `diff --live compiles what this node's kernel should hold, reads what it does hold,
+		Use:   "diff A B | diff ENV --live -f FILE…",
+		Short: "Compare two environments, or this node's kernel with one",
+		Long: diffLong + `
+
+diff --live compiles what this node's kernel should hold, reads what it does hold,
 and prints every difference with the service that it concerns. It writes nothing.
 
 A difference counts when it is there in two reads, --grace apart: a live agent
@@ -58,22 +60,29 @@ CiliumEndpoints and CiliumNodes for that; what is not judged without them is sai
 With --explain it follows one connection instead: each key that the datapath
 looks up, in bytes and words, wanted and held side by side, and where the two part
 an arrow and what traffic sees of it.`,
-		Example: `  plumb diff dev --live -f cluster/ --node worker-1
+		Example: `  plumb diff dev prod
+  plumb diff dev@main dev --only values
+  plumb diff dev@v1.2.0 dev@HEAD -o json
+  plumb diff dev --live -f cluster/ --node worker-1
   plumb diff dev --live -f cluster/ --node worker-1 --explain 10.96.0.10:53/UDP
   plumb diff dev --live -f cluster/ --node worker-1 --only attachments -o json`,
-		Args:              cobra.ExactArgs(1),
-		ValidArgsFunction: e.completeEnvironments(1),
+		Args:              cobra.RangeArgs(1, 2),
+		ValidArgsFunction: e.completeEnvironments(2),
 	}
 	f.cluster.add(command)
 	f.kernel.add(command)
 	f.explain.add(command)
 	command.Flags().BoolVar(&live, "live", false, "compare with the live kernel")
 	command.Flags().DurationVar(&f.grace, "grace", time.Second, "between the two reads that confirm a difference; 0 reads once")
-	only := choiceFlag(command, "only", "", "compare only the load balancer's maps, only attachments, or only what the audits of the settings look at", "", "maps", "attachments", "audits")
+	only := choiceFlag(command, "only", "", "compare one part only: values, manifests or settings; with --live the load balancer's maps, attachments, or what the audits of the settings look at", "",
+		"values", "manifests", "settings", "maps", "attachments", "audits")
 	output := outputFlag(command, "text", "json")
 	command.RunE = func(_ *cobra.Command, args []string) error {
+		if err := diffArguments(len(args), live, only.value); err != nil {
+			return err
+		}
 		if !live {
-			return errors.New("comparing two environments is not there yet: --live compares one with this node's kernel")
+			return e.diff(args[0], args[1], only.value, output.value)
 		}
 		f.only, f.output = only.value, output.value
 		return f.run(e, args[0])

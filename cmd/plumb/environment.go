@@ -54,14 +54,19 @@ func (e *env) compile(arg string) (*compiler.Artifact, error) {
 	environment, found := load.Load(source)
 	artifact, more := compiler.Compile(environment, compiler.WithRules(team))
 	list = append(append(list, found...), more...).Sort()
-	list = slices.DeleteFunc(list, func(d diag.Diagnostic) bool { return d.Severity == diag.Info })
-	if err := list.WriteText(e.stderr, false); err != nil {
+	if err := e.tell(list); err != nil {
 		return nil, err
 	}
 	if list.Count(diag.Error) > 0 {
 		return nil, errFindings
 	}
 	return artifact, nil
+}
+
+// tell prints what was found on the way on stderr, but for information.
+func (e *env) tell(list diag.List) error {
+	list = slices.DeleteFunc(slices.Clone(list), func(d diag.Diagnostic) bool { return d.Severity == diag.Info })
+	return list.WriteText(e.stderr, false)
 }
 
 // completeEnvironments completes ENV, as often as a command takes one.

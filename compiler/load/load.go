@@ -5,7 +5,6 @@ package load
 import (
 	"fmt"
 	"io/fs"
-	"os"
 	"path"
 	"path/filepath"
 	"strings"
@@ -77,7 +76,7 @@ func (r *reader) load() *Environment {
 // reported, and there is no instance then.
 func (r *reader) instance() *build.Instance {
 	root := r.source.root()
-	folder, err := os.OpenRoot(root)
+	folder, err := r.source.open(root)
 	if err != nil {
 		r.add(diag.Diagnostic{Code: codeUnreadable, Message: err.Error()})
 		return nil
@@ -89,7 +88,7 @@ func (r *reader) instance() *build.Instance {
 		r.add(diag.Diagnostic{Code: codeUnreadable, Message: err.Error()})
 		return nil
 	}
-	files, err := authored(folder.FS(), display)
+	files, err := authored(folder.FS, display)
 	if err != nil {
 		r.reportModuleFile(display(moduleFile), err)
 		return nil
@@ -100,7 +99,7 @@ func (r *reader) instance() *build.Instance {
 	})[0]
 	if instance.Err != nil {
 		r.reportAll(codeSyntax, instance.Err)
-		r.syntax(folder.FS(), filepath.ToSlash(below), display)
+		r.syntax(folder.FS, filepath.ToSlash(below), display)
 		return nil
 	}
 	return instance

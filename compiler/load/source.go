@@ -6,8 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"plumbline.dev/plumbline/compiler/diag"
@@ -21,12 +21,14 @@ var ErrUnknown = errors.New("unknown environment")
 type Folder struct {
 	// Dir is the folder, WorkDir where paths are told from; both are absolute.
 	Dir, WorkDir string
+	// Tree, if there is one, is read in the place of the disk.
+	Tree *Tree
 }
 
 // Names lists the environments: the folders with CUE files that have none below
 // them, by their path in the folder ("dev", "eu/prod"), in order.
 func (f Folder) Names() ([]string, error) {
-	if _, err := os.Stat(f.Dir); errors.Is(err, fs.ErrNotExist) {
+	if _, err := f.stat(f.Dir); errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("%w: there is no folder %s", ErrUnknown, f.display(f.Dir))
 	}
 	names, err := f.leaves(".")
@@ -38,7 +40,7 @@ func (f Folder) Names() ([]string, error) {
 
 // leaves lists the environments below a folder's path.
 func (f Folder) leaves(below string) ([]string, error) {
-	entries, err := os.ReadDir(filepath.Join(f.Dir, below))
+	entries, err := f.readDir(filepath.Join(f.Dir, below))
 	if err != nil {
 		return nil, err
 	}
@@ -52,7 +54,7 @@ func (f Folder) leaves(below string) ([]string, error) {
 		if err != nil {
 			return nil, err
 		}
-		if len(inner) == 0 && hasCUE(filepath.Join(f.Dir, path)) {
+		if len(inner) == 0 && f.hasCUE(filepath.Join(f.Dir, path)) {
 			inner = []string{filepath.ToSlash(path)}
 		}
 		names = append(names, inner...)
@@ -61,9 +63,9 @@ func (f Folder) leaves(below string) ([]string, error) {
 }
 
 // hasCUE tells whether a folder itself holds CUE files.
-func hasCUE(dir string) bool {
-	files, err := filepath.Glob(filepath.Join(escapeGlob(dir), "*.cue"))
-	return err == nil && len(files) > 0
+func (f Folder) hasCUE(dir string) bool {
+	entries, err := f.readDir(dir)
+	return err == nil && slices.ContainsFunc(entries, func(e fs.DirEntry) bool { return filepath.Ext(e.Name()) == ".cue" })
 }
 
 // escapeGlob makes a path match itself alone.
@@ -83,7 +85,7 @@ func (f Folder) Find(arg string) (Source, error) {
 		candidates = []string{filepath.Join(f.Dir, arg), path}
 	}
 	for _, dir := range candidates {
-		if info, err := os.Stat(dir); err == nil && info.IsDir() && hasCUE(dir) {
+		if f.hasCUE(dir) {
 			return Source{Dir: filepath.Clean(dir), Folder: f}, nil
 		}
 	}
@@ -108,6 +110,9 @@ func (f Folder) unknown(arg string) error {
 
 // display tells a path from the working directory, if it does not lead far away.
 func (f Folder) display(path string) string {
+	if f.Tree != nil {
+		return f.Tree.display(path)
+	}
 	rel, err := filepath.Rel(f.WorkDir, path)
 	if err != nil || strings.HasPrefix(rel, filepath.Join("..", "..", "..")) {
 		return filepath.ToSlash(path)
@@ -126,7 +131,7 @@ type Source struct {
 // the folder of the environments included.
 func (s Source) root() string {
 	for dir := s.Dir; ; dir = filepath.Dir(dir) {
-		if info, err := os.Stat(filepath.Join(dir, "cue.mod")); err == nil && info.IsDir() {
+		if info, err := s.stat(filepath.Join(dir, "cue.mod")); err == nil && info.IsDir() {
 			return dir
 		}
 		if dir == filepath.Dir(dir) {
@@ -137,7 +142,7 @@ func (s Source) root() string {
 		return s.Folder.Dir
 	}
 	root := s.Dir
-	for hasCUE(filepath.Dir(root)) && root != filepath.Dir(root) {
+	for s.hasCUE(filepath.Dir(root)) && root != filepath.Dir(root) {
 		root = filepath.Dir(root)
 	}
 	return root
