@@ -111,14 +111,24 @@ func (s selection) side(withValues bool) (compare.Side, diag.List, error) {
 	if s.origin.Absent {
 		return compare.Side{}, nil, nil
 	}
-	environment, list := load.Load(s.source)
-	artifact, more := compiler.Compile(environment)
-	list = append(list, more...).Sort()
-	if artifact == nil || list.Count(diag.Error) > 0 {
-		return compare.Side{}, list, fmt.Errorf("%s does not compile: see the findings above", s)
+	environment, artifact, list, err := s.compile(nil)
+	if err != nil {
+		return compare.Side{}, list, err
 	}
 	objects, err := objectsOf(artifact.Files, withValues)
 	return compare.Side{Values: artifact.Values, Settings: artifact.Settings, Objects: objects, Where: authorOf(environment)}, list, err
+}
+
+// compile compiles it, found being what was found before; there is an error where
+// there is no Artifact.
+func (s selection) compile(found diag.List, options ...compiler.Option) (*load.Environment, *compiler.Artifact, diag.List, error) {
+	environment, list := load.Load(s.source)
+	artifact, more := compiler.Compile(environment, options...)
+	list = slices.Concat(found, list, more).Sort()
+	if artifact == nil || list.Count(diag.Error) > 0 {
+		return nil, nil, list, fmt.Errorf("%s does not compile: see the findings above", s)
+	}
+	return environment, artifact, list, nil
 }
 
 // String names it as the argument did.

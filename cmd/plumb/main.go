@@ -49,6 +49,7 @@ var commands = []func(*env) *cobra.Command{
 	newStateCommand,
 	newDumpCommand,
 	newDiffCommand,
+	newUpgradeCommand,
 	newDemoCommand,
 	newDemoRoleCommand,
 	newDemoTamperCommand,

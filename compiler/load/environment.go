@@ -130,6 +130,14 @@ func (e *Environment) Written(path ...string) []diag.Position {
 	return e.places.of(e.value.LookupPath(selectors(path)))
 }
 
+// At gives the environment with another chart version. What CUE worked out from
+// the version stays as it was.
+func (e *Environment) At(version string) *Environment {
+	other := *e
+	other.Chart.Version = version
+	return &other
+}
+
 // states tells whether a field is there, by the schema's default at least.
 func (e *Environment) states(path []string) bool {
 	return e.value.LookupPath(selectors(path)).Exists()

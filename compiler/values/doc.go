@@ -30,5 +30,6 @@
 // values.yaml; its templates, which read keys that the schema lacks, render
 // objects whole and refuse keys of former minors; and gen/types.txt and
 // gen/moved.txt, where people wrote down what neither says. hints.txt names the
-// keys that people mean when they write others.
+// keys that people mean when they write others, behaviour.txt what Cilium does
+// otherwise from a minor on although no key shows it.
 package values

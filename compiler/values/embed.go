@@ -31,7 +31,7 @@ var minors = sync.OnceValue(func() []string {
 			out = append(out, minor)
 		}
 	}
-	slices.SortFunc(out, compareVersions)
+	slices.SortFunc(out, CompareVersions)
 	return out
 })
 
@@ -89,8 +89,8 @@ func minorOf(version string) (string, bool) {
 	return numbers[0] + "." + numbers[1], true
 }
 
-// compareVersions orders "1.9" before "1.17" and "1.17.2" before "1.17.10".
-func compareVersions(a, b string) int {
+// CompareVersions orders "1.9" before "1.17" and "1.17.2" before "1.17.10".
+func CompareVersions(a, b string) int {
 	return slices.Compare(versionNumbers(a), versionNumbers(b))
 }
 

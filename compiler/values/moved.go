@@ -32,11 +32,7 @@ func (c *checker) gone(f *Field, k *Key) {
 
 // moved reports a key that has no effect any more, or ends the render.
 func (c *checker) moved(f *Field, k *Key) {
-	m := k.Moved
-	effect := m.Effect
-	if effect == FailsIfSet && f.Value.isEmpty() {
-		effect = Ignored
-	}
+	m, effect := k.Moved, k.Moved.on(&f.Value)
 	if effect == Ignored && !k.known && c.allowed(k.Path, f.places()) {
 		return
 	}
@@ -49,6 +45,26 @@ func (c *checker) moved(f *Field, k *Key) {
 	}
 	c.add(code, k.Path, f.places(), m.hint("leave it out"), "%s %s: since Cilium %s %s%s",
 		show(k.Path), verb, m.Since, effect.outcome(), m.because()).URL = m.url()
+}
+
+// on gives the effect that a key has with a value.
+func (m *Moved) on(n *Node) Effect {
+	if m.Effect == FailsIfSet && n.isEmpty() {
+		return Ignored
+	}
+	return m.Effect
+}
+
+// Moved tells what becomes of a key that is gone, renamed or deprecated, with the
+// Effect that it has with the value n. It is false for a key that has not moved.
+func (t *Table) Moved(path string, n *Node) (Moved, bool) {
+	k, _ := t.Lookup(path)
+	if k == nil || k.Moved == nil || k.Path != path {
+		return Moved{}, false
+	}
+	m := *k.Moved
+	m.Effect = m.on(n)
+	return m, true
 }
 
 // outcome says what a key with the effect does to a render.

@@ -130,7 +130,7 @@ func (t *Table) curated(path, name string) []string {
 // later gives the first minor after the table's that has the key.
 func (t *Table) later(path string) string {
 	for _, minor := range minors() {
-		if compareVersions(minor, t.Minor) <= 0 {
+		if CompareVersions(minor, t.Minor) <= 0 {
 			continue
 		}
 		other, err := For(minor)

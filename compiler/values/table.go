@@ -89,11 +89,15 @@ type Moved struct {
 // takes tells whether the release that was asked for has the key. Of a key that
 // came later than the table's own release no more is known than that.
 func (t *Table) takes(k *Key) bool {
-	return k != nil && k.known && (k.Later == "" || t.Release == "" || compareVersions(t.Release, t.Chart) > 0)
+	return k != nil && k.known && (k.Later == "" || t.Release == "" || CompareVersions(t.Release, t.Chart) > 0)
 }
 
 // Known tells whether the chart takes the key; if not, Moved says why it is here.
 func (k *Key) Known() bool { return k.known }
+
+// Leaf tells whether the chart states a default for the key itself: it holds no
+// others that have defaults of their own.
+func (k *Key) Leaf() bool { return k.hasDefault || len(k.children) == 0 }
 
 // child finds a name below the key.
 func (k *Key) child(name string) *Key {

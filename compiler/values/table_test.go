@@ -38,7 +38,7 @@ func TestCompareVersions(t *testing.T) {
 		a, b string
 		want int
 	}{{"1.9", "1.17", -1}, {"1.17.2", "1.17.10", -1}, {"1.17", "1.17.2", -1}, {"1.20.2", "1.20.2", 0}} {
-		if got := compareVersions(c.a, c.b); got != c.want {
+		if got := CompareVersions(c.a, c.b); got != c.want {
 			t.Errorf("%s and %s: want %d, have %d", c.a, c.b, c.want, got)
 		}
 	}
