@@ -50,6 +50,7 @@ var commands = []func(*env) *cobra.Command{
 	newDumpCommand,
 	newDiffCommand,
 	newUpgradeCommand,
+	newPublishCommand,
 	newDemoCommand,
 	newDemoRoleCommand,
 	newDemoTamperCommand,

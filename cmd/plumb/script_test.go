@@ -3,9 +3,14 @@
 package main
 
 import (
+	"io"
+	"log"
+	"net/http/httptest"
 	"os"
+	"strings"
 	"testing"
 
+	"github.com/google/go-containerregistry/pkg/registry"
 	"github.com/rogpeppe/go-internal/testscript"
 )
 
@@ -23,6 +28,9 @@ func TestScript(t *testing.T) {
 		UpdateScripts:       os.Getenv("PLUMB_UPDATE") != "",
 		Setup: func(s *testscript.Env) error {
 			s.Setenv("HOME", s.WorkDir) // nothing of this machine's owner
+			server := httptest.NewServer(registry.New(registry.Logger(log.New(io.Discard, "", 0))))
+			s.Defer(server.Close)
+			s.Setenv("REGISTRY", strings.TrimPrefix(server.URL, "http://"))
 			return nil
 		},
 	})

@@ -212,6 +212,80 @@ func TestOpen(t *testing.T) {
 	}
 }
 
+func TestDescribe(t *testing.T) {
+	r := newRepo(t)
+	r.write("x.cue", "1")
+	r.commit("one")
+	r.git("tag", "v1")
+	first := r.git("rev-parse", "HEAD")
+	r.write("x.cue", "2")
+	r.commit("two")
+	second := r.git("rev-parse", "HEAD")
+	describe := func(revision, want string) {
+		t.Helper()
+		if got, err := r.open().Describe(t.Context(), revision); err != nil || got != want {
+			t.Errorf("%s: want %s, have %s, %v", revision, want, got, err)
+		}
+	}
+	describe("HEAD", "main@sha1:"+second)
+	describe("main", "main@sha1:"+second)
+	describe("v1", "v1@sha1:"+first)
+	describe("HEAD~1", "sha1:"+first)
+	describe(first[:10], "sha1:"+first)
+	r.git("checkout", "-q", "--detach", "v1")
+	describe("HEAD", "v1@sha1:"+first)
+	r.git("tag", "-d", "v1")
+	describe("HEAD", "sha1:"+first)
+	if _, err := r.open().Describe(t.Context(), "nothing"); !errors.Is(err, ErrUnknownRevision) {
+		t.Error(err)
+	}
+	at, err := r.open().Time(t.Context(), first)
+	if err != nil || at.Format("2006-01-02T15:04:05Z07:00") != "2024-01-02T03:04:05Z" {
+		t.Errorf("%v, %v", at, err)
+	}
+}
+
+func TestChanged(t *testing.T) {
+	r := newRepo(t)
+	r.write("a.cue", "1")
+	r.write("b.txt", "1")
+	r.write("gone.txt", "1")
+	r.write(".gitignore", "ignored.cue\n")
+	r.commit("one")
+	changed := func(suffix string, want ...string) {
+		t.Helper()
+		got, err := r.open().Changed(t.Context(), suffix)
+		if diff := cmp.Diff(want, got); diff != "" || err != nil {
+			t.Errorf("%v (-want +got):\n%s", err, diff)
+		}
+	}
+	changed(".cue")
+	r.write("b.txt", "2")
+	r.git("rm", "-q", "gone.txt")
+	r.write("new dir/ü.cue", "")
+	r.write("ignored.cue", "")
+	r.write("out.yaml", "")
+	changed(".cue", "b.txt", "gone.txt", "new dir/ü.cue")
+	changed("", "b.txt", "gone.txt")
+}
+
+func TestOrigin(t *testing.T) {
+	r := newRepo(t)
+	if origin, err := r.open().Origin(t.Context()); err != nil || origin != "" {
+		t.Errorf("without: %q, %v", origin, err)
+	}
+	r.git("remote", "add", "origin", "x")
+	for address, want := range map[string]string{
+		"https://token@example.com/a.git": "https://example.com/a.git", "https://u:p@example.com/a": "https://example.com/a",
+		"ssh://git@example.com/a": "ssh://git@example.com/a", "ssh://git:p@example.com/a": "ssh://example.com/a", "git@example.com:a/b.git": "git@example.com:a/b.git",
+	} {
+		r.git("remote", "set-url", "origin", address)
+		if origin, err := r.open().Origin(t.Context()); err != nil || origin != want {
+			t.Errorf("%s: want %s, have %s, %v", address, want, origin, err)
+		}
+	}
+}
+
 // What git refuses for its owner is refused in git's own words.
 func TestForeignOwner(t *testing.T) {
 	r := newRepo(t)
