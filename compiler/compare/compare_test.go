@@ -183,6 +183,8 @@ func TestText(t *testing.T) {
 		"secrets in lists": {`{extraEnv: [{name: API_TOKEN, value: a}, {name: B, value: b}]}`, `{extraEnv: [{name: API_TOKEN, value: b}, {name: B, value: c}]}`,
 			"~ values extraEnv: [{\"name\":\"API_TOKEN\",\"value\":\"(masked)\"},{\"name\":\"B\",\"value\":\"b\"}] -> " +
 				"[{\"name\":\"API_TOKEN\",\"value\":\"(masked)\"},{\"name\":\"B\",\"value\":\"c\"}], and not the same\n"},
+		"arguments and addresses": {`{}`, `{args: ["--token=x", "--secret-name", "https://u:p@h/x", "https://h:80/x@y"]}`,
+			"+ values args: [\"(masked)\",\"--secret-name\",\"(masked)\",\"https://h:80/x@y\"]\n"},
 		"PEM anywhere": {`{}`, `{x: "-----BEGIN PRIVATE KEY-----\nMII"}`, "+ values x: \"(masked)\"\n"},
 		"a long value is shown where it differs": {
 			`{a: "` + strings.Repeat("x", 150) + `1` + strings.Repeat("y", 150) + `"}`, `{a: "` + strings.Repeat("x", 150) + `2` + strings.Repeat("y", 150) + `"}`,

@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"regexp"
 	"slices"
-	"strings"
 )
 
 // Masked stands in the place of what is secret. Two that differ look the same:
@@ -21,6 +20,9 @@ var (
 	reference = regexp.MustCompile(`(?i)^(existing_?secret|tls_?secret|pull_?secrets?)$`)
 	// material is part of a certificate or its key, if it stands among such.
 	material = regexp.MustCompile(`(?i)^(key|cert|crt|ca|ca_?cert|ca_?crt|ca_?bundle|content|bundle|pem)$|\.(key|crt|pem)$`)
+	// telling is text that holds a secret itself: an argument, an address with a
+	// password, PEM.
+	telling = regexp.MustCompile(`(?i)(password|passwd|token|secret|api[-_]?key)[ ]*[=:][ ]*[^ ]|://[^/ :@]+:[^/ @]+@|-----BEGIN `)
 	// certificates are what certificates stand below.
 	certificates = regexp.MustCompile(`(?i)(^|[a-z._-])tls$|^tls|^ca$|cabundle|certs?$|certificates?$|^ssl$`)
 )
@@ -48,7 +50,7 @@ func (m *masker) value(v any, names []string) any {
 		}
 		return out
 	case string:
-		if v != "" && (secret(names) || strings.Contains(v, "-----BEGIN ")) {
+		if v != "" && (secret(names) || telling.MatchString(v)) {
 			m.found = true
 			return Masked
 		}

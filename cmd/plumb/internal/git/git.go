@@ -149,11 +149,22 @@ func (f *failure) Error() string {
 
 func (f *failure) Unwrap() error { return f.err }
 
+// environment is what git is run with: its words are in English, to be told apart,
+// and it does not even refresh the index. What a hook is told of the repository
+// that it runs in is left out: the folder says which repository is meant.
+func environment() []string {
+	bound := []string{"GIT_DIR", "GIT_WORK_TREE", "GIT_COMMON_DIR", "GIT_INDEX_FILE", "GIT_PREFIX"}
+	own := slices.DeleteFunc(os.Environ(), func(entry string) bool {
+		name, _, _ := strings.Cut(entry, "=")
+		return slices.Contains(bound, name)
+	})
+	return append(own, "LC_ALL=C", "GIT_OPTIONAL_LOCKS=0")
+}
+
 // run runs git in a folder and gives what it prints.
 func run(ctx context.Context, dir string, stdin io.Reader, args ...string) ([]byte, error) {
 	command := exec.CommandContext(ctx, "git", append([]string{"--no-pager", "-C", dir}, args...)...)
-	// Its words in English, to be told apart; and not even the index refreshed.
-	command.Env = append(os.Environ(), "LC_ALL=C", "GIT_OPTIONAL_LOCKS=0")
+	command.Env = environment()
 	var stderr bytes.Buffer
 	command.Stdin, command.Stderr = stdin, &stderr
 	out, err := command.Output()

@@ -286,6 +286,23 @@ func TestOrigin(t *testing.T) {
 	}
 }
 
+// In a hook git's own variables speak of a repository and an index that need not
+// be those of the folder.
+func TestInHook(t *testing.T) {
+	r := newRepo(t)
+	r.write("environments/x.cue", "1")
+	r.commit("one")
+	t.Setenv("GIT_DIR", ".git")
+	t.Setenv("GIT_INDEX_FILE", "nothing")
+	below, err := Open(t.Context(), filepath.Join(r.dir, "environments"))
+	if err != nil || below.Root != r.dir {
+		t.Fatalf("%+v, %v", below, err)
+	}
+	if changed, err := below.Changed(t.Context(), ".cue"); err != nil || len(changed) != 0 {
+		t.Errorf("%v, %v", changed, err)
+	}
+}
+
 // What git refuses for its owner is refused in git's own words.
 func TestForeignOwner(t *testing.T) {
 	r := newRepo(t)
