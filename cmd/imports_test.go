@@ -74,7 +74,7 @@ func TestForeignImportsHaveTheirHomes(t *testing.T) {
 			}
 		}
 	}
-	for _, foreign := range []string{"cuelang.org/go", "sigs.k8s.io/kustomize", "github.com/cilium/ebpf"} {
+	for _, foreign := range []string{"cuelang.org/go", "sigs.k8s.io/kustomize", "github.com/cilium/ebpf", "helm.sh/helm/v4"} {
 		if !seen[foreign] {
 			t.Errorf("nothing imports %s: this test looks at nothing", foreign)
 		}
@@ -154,6 +154,25 @@ func TestAgentLinksNoFrontEnd(t *testing.T) {
 		return
 	}
 	t.Error("no package cmd/plumb-agent")
+}
+
+// plumb runs on every save: what Helm costs a process at its start only
+// plumb-render pays. And that one has no use for CUE.
+func TestOnlyTheRendererLinksHelm(t *testing.T) {
+	foreign := map[string]string{"cmd/plumb": "helm.sh/helm/v4", "cmd/plumb-render": "cuelang.org/go"}
+	links := map[string]bool{}
+	for _, p := range goList(t) {
+		own := strings.TrimPrefix(p.ImportPath, module+"/")
+		for _, dep := range p.Deps {
+			if unwanted, ok := foreign[own]; ok && below(dep, unwanted) {
+				t.Errorf("%s links %s", own, dep)
+			}
+			links[own] = links[own] || below(dep, "helm.sh/helm/v4")
+		}
+	}
+	if !links["cmd/plumb-render"] {
+		t.Error("plumb-render does not link Helm: this test looks at nothing")
+	}
 }
 
 // runtime/ itself is no Go package: its name would be the standard library's.

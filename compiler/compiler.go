@@ -61,6 +61,7 @@ type compilation struct {
 	list diag.List
 
 	values     map[string]any
+	node       values.Node     // the free Helm values, with their places
 	skipSchema bool            // the chart's schema refuses values that are right
 	settings   *state.Settings // nil where something is in the way
 	rules      []*rules.Set
@@ -99,9 +100,9 @@ func (c *compilation) lower() {
 		return
 	}
 	c.unknownRules()
-	node := values.FromCUE(c.env.Values, load.Author)
-	c.check(table, node)
-	free, ok := node.Data().(map[string]any)
+	c.node = values.FromCUE(c.env.Values, load.Author)
+	c.check(table, c.node)
+	free, ok := c.node.Data().(map[string]any)
 	if !ok || !c.env.Complete {
 		return
 	}

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 
+	"plumbline.dev/plumbline/compiler/chart"
 	"plumbline.dev/plumbline/compiler/diag"
 	"plumbline.dev/plumbline/compiler/load"
 	"plumbline.dev/plumbline/compiler/lower"
@@ -18,15 +19,15 @@ import (
 // The codes of this package's own findings. Those of the passes are theirs.
 const (
 	codeChartVersion  = "chart/unknown-minor" // no table of values, no map layout
-	codeChartSource   = "chart/source"        // Flux can't take the chart from there
-	codeEmit          = "emit/failed"         // the manifests can't be written
-	codeUnknownRule   = "rules/unknown-code"  // a rule for a code that no finding has
-	codeDuplicateName = "env/duplicate-name"  // two folders state one environment
+	codeChartSource   = string(chart.CodeSource)
+	codeEmit          = "emit/failed"        // the manifests can't be written
+	codeUnknownRule   = "rules/unknown-code" // a rule for a code that no finding has
+	codeDuplicateName = "env/duplicate-name" // two folders state one environment
 )
 
 // Codes gives the codes that an environment's rules may weigh otherwise, sorted.
 func Codes() []string {
-	list := []string{codeChartVersion, codeChartSource, codeUnknownRule,
+	list := []string{codeChartVersion, codeUnknownRule,
 		lower.CodeContradiction, lower.CodeBadOption, lower.CodeOptionTwice, lower.CodeNotCompiled}
 	for _, c := range values.Codes() {
 		list = append(list, c.ID)
@@ -34,6 +35,9 @@ func Codes() []string {
 	list = append(list, rules.CodeBroken, rules.CodeUnknownFact)
 	for _, rule := range Rules() {
 		list = append(list, rule.Code)
+	}
+	for _, c := range chart.Codes() {
+		list = append(list, string(c))
 	}
 	slices.Sort(list)
 	return list
@@ -43,7 +47,10 @@ func Codes() []string {
 // weighs by itself; rules tell theirs.
 func Weights() []values.Code {
 	list := values.Codes()
-	for _, id := range append(load.Codes(), codeChartVersion, codeChartSource, codeEmit, codeDuplicateName,
+	for _, c := range chart.Codes() {
+		list = append(list, values.Code{ID: string(c)})
+	}
+	for _, id := range append(load.Codes(), codeChartVersion, codeEmit, codeDuplicateName,
 		lower.CodeContradiction, lower.CodeBadOption, rules.CodeBroken) {
 		list = append(list, values.Code{ID: id})
 	}

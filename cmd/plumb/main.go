@@ -24,6 +24,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"runtime/debug"
 	"syscall"
 
 	"github.com/spf13/cobra"
@@ -82,7 +83,12 @@ func (e *env) path(arg string) string {
 	return filepath.Join(e.dir, arg)
 }
 
-func main() { os.Exit(run(defaultEnv, os.Args[1:])) }
+func main() {
+	if os.Getenv("GOGC") == "" {
+		debug.SetGCPercent(800) // most runs are over before there is garbage worth looking for
+	}
+	os.Exit(run(defaultEnv, os.Args[1:]))
+}
 
 // defaultEnv is this process' own outside. The context ends with the first
 // interrupt; a second one ends the process.

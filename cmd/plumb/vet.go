@@ -3,9 +3,11 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -34,19 +36,29 @@ environment states; a fact that they lack is told for information. A folder rule
 beside that of the environments holds a team's own. With -f the Services of a
 cluster are counted against the maps.
 
-It needs no network and no cluster. Errors end it with 1; warnings do not.`,
+It needs no network and no cluster. Errors end it with 1; warnings do not.
+
+With --render it renders the chart too, and tells what the chart's own schema and
+templates refuse. That needs the chart: from the network once, or by --chart.`,
 		Example: `  plumb vet
   plumb vet dev prod
   plumb vet prod -f cluster.yaml
   plumb vet ./clusters/edge -o json
   plumb vet -o github
+  plumb vet --render
+  plumb vet prod --render --chart ./charts/cilium-1.17.2.tgz
   plumb vet -o sarif > plumb.sarif`,
 		ValidArgsFunction: e.completeEnvironments(0),
 	}
 	output := outputFlag(command, "text", "json", "sarif", "junit", "github")
 	var cluster clusterFlags
 	cluster.addFiles(command)
+	render := command.Flags().Bool("render", false, "render the chart too")
+	chartPath := chartFlag(command)
 	command.RunE = func(_ *cobra.Command, args []string) error {
+		if *chartPath != "" && !*render {
+			return errChartAlone("--render")
+		}
 		sources, err := e.sources(args)
 		if err != nil {
 			return err
@@ -55,12 +67,13 @@ It needs no network and no cluster. Errors end it with 1; warnings do not.`,
 		if err != nil {
 			return err
 		}
-		list = append(list, vet(sources, options)...).Sort()
+		found, unseen := e.vet(sources, options, *render, *chartPath)
+		list = append(list, found...).Sort()
 		var folders []string
 		for _, source := range sources {
 			folders = append(folders, e.show(source.Dir))
 		}
-		if err := e.report(list, output.value, folders); err != nil {
+		if err := errors.Join(e.report(list, output.value, folders), unseen); err != nil {
 			return err
 		}
 		if list.Count(diag.Error) > 0 {
@@ -71,20 +84,49 @@ It needs no network and no cluster. Errors end it with 1; warnings do not.`,
 	return command
 }
 
-// vet finds what is wrong with environments, each and together. They are read side
-// by side, and beside Plumbline's rules.
-func vet(sources []load.Source, options []compiler.Option) diag.List {
-	all, found := make([]*load.Environment, len(sources)), make([]diag.List, len(sources))
-	var wait sync.WaitGroup
-	wait.Go(func() { compiler.Rules() })
+// vet finds what is wrong with environments, with their charts if they are to be
+// rendered. Beside an error there are findings nevertheless.
+func (e *env) vet(sources []load.Source, options []compiler.Option, render bool, chartPath string) (diag.List, error) {
+	if !render {
+		list, _ := vet(sources, options)
+		return list, nil
+	}
+	process, err := e.startRenderer()
+	list, toRender := vet(sources, options)
+	if err != nil {
+		return list, err
+	}
+	more, err := e.render(process, toRender, chartPath)
+	return append(list, more...).Sort(), err
+}
+
+// vet finds what is wrong with environments, each and together, all at the same
+// time: what they share is safe for that. It gives those that can be rendered too.
+func vet(sources []load.Source, options []compiler.Option) (diag.List, []*rendered) {
+	lists := make([]diag.List, len(sources))
+	all := make([]*load.Environment, len(sources))
+	renderings := make([]*compiler.Rendering, len(sources))
+	var each sync.WaitGroup
+	each.Go(func() { compiler.Rules() }) // parsed meanwhile
+	slots := make(chan struct{}, runtime.GOMAXPROCS(0))
 	for i, source := range sources {
-		wait.Go(func() {
-			all[i], found[i] = load.Load(source)
-			found[i] = append(found[i], compiler.Vet(all[i], options...)...)
+		each.Go(func() {
+			slots <- struct{}{}
+			defer func() { <-slots }()
+			var found diag.List
+			all[i], lists[i] = load.Load(source)
+			renderings[i], found = compiler.Prepare(all[i], options...)
+			lists[i] = append(lists[i], found...)
 		})
 	}
-	wait.Wait()
-	return append(slices.Concat(found...), compiler.Duplicates(all)...).Sort()
+	each.Wait()
+	var toRender []*rendered
+	for i, source := range sources {
+		if renderings[i] != nil {
+			toRender = append(toRender, &rendered{source: source, rendering: renderings[i]})
+		}
+	}
+	return append(slices.Concat(lists...), compiler.Duplicates(all)...).Sort(), toRender
 }
 
 // given is what environments are judged by beside themselves: a team's rules, and

@@ -46,6 +46,7 @@ type Environment struct {
 type Chart struct {
 	Version string `json:"version"` // "1.17.2"
 	Source  string `json:"source"`  // oci://, https:// or ./
+	Digest  string `json:"digest"`  // "sha256:…" of the archive, or ""
 }
 
 // API is the API server as nodes reach it. Host is "" where nothing depends on it.

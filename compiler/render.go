@@ -1,0 +1,167 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package compiler
+
+import (
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+
+	"plumbline.dev/plumbline/compiler/chart"
+	"plumbline.dev/plumbline/compiler/diag"
+	"plumbline.dev/plumbline/compiler/load"
+	"plumbline.dev/plumbline/compiler/lower"
+	"plumbline.dev/plumbline/compiler/values"
+)
+
+// chartName is the name of Cilium's chart.
+const chartName = "cilium"
+
+// Rendering is an environment that is ready for its chart.
+type Rendering struct{ c *compilation }
+
+// Prepare finds what Vet finds. The Rendering is nil where there is nothing to
+// render: the environment is not complete, or its values are none. It is there
+// beside other Errors, so that one run tells of all.
+func Prepare(env *load.Environment, options ...Option) (*Rendering, diag.List) {
+	c := newCompilation(env, options)
+	c.lower()
+	if c.values == nil {
+		return nil, c.findings()
+	}
+	return &Rendering{c}, c.findings()
+}
+
+// Request is what to ask for. The roots are the absolute folders that a chart's
+// folder counts from; path is a chart to take instead of the environment's, or "".
+func (r *Rendering) Request(roots []string, path string) (chart.Request, error) {
+	env := r.c.env
+	data, err := json.Marshal(r.c.values)
+	if err != nil {
+		return chart.Request{}, fmt.Errorf("values of %s: %w", env.Name, err)
+	}
+	kubernetes, _ := env.Cluster["kubernetes"].(string)
+	return chart.Request{
+		Reference: chart.Reference{
+			Name: chartName, Version: env.Chart.Version, Source: env.Chart.Source, Digest: env.Chart.Digest, Roots: roots, Path: path,
+		},
+		Values:     data,
+		Release:    chart.Release{Name: env.Flux.Release.Name, Namespace: env.Flux.Release.Namespace},
+		Kubernetes: kubernetes, APIVersions: apiVersions(env), SkipSchema: r.c.skipSchema,
+	}, nil
+}
+
+// apiVersions are the environment's facts of the cluster's APIs.
+func apiVersions(env *load.Environment) []string {
+	facts, _ := env.Cluster["apiVersions"].([]any)
+	var list []string
+	for _, fact := range facts {
+		if text, ok := fact.(string); ok {
+			list = append(list, text)
+		}
+	}
+	return list
+}
+
+// Findings are what the chart has against the environment, at the author's
+// lines, weighed by the environment's rules and without what the check of the
+// values has told already.
+func (r *Rendering) Findings(result chart.Result) diag.List {
+	before := r.c.findings()
+	var list diag.List
+	for _, p := range result.Problems {
+		d := r.finding(p)
+		if !told(before, d, p) {
+			list = append(list, d)
+		}
+	}
+	return ruled(list, r.c.env.Rules).Sort()
+}
+
+// told says whether an Error says as much already: of a type that the schema
+// refuses, of a key that is gone, or a rule's of what the chart refuses.
+func told(before diag.List, d diag.Diagnostic, p chart.Problem) bool {
+	about := []string{d.Path}
+	if p.Code == chart.CodeRefused && len(p.Keys) > 0 {
+		about = append(about, valuePath(p.Keys[0]))
+	}
+	return slices.ContainsFunc(before, func(other diag.Diagnostic) bool {
+		gone := other.Code == values.CodeRemoved || other.Code == values.CodeRenamed
+		rule := !strings.HasPrefix(other.Code, "values/")
+		return other.Severity == diag.Error && slices.Contains(about, other.Path) &&
+			(p.Code == chart.CodeSchema || p.Code == chart.CodeRefused && (gone || rule))
+	})
+}
+
+func (r *Rendering) finding(p chart.Problem) diag.Diagnostic {
+	d := diag.Diagnostic{Code: string(p.Code), Path: "environment." + string(p.About), Message: p.Message, Hint: p.Hint}
+	if p.Template != "" && !strings.Contains(p.Message, p.Template) {
+		d.Message += " (" + p.Template + ")"
+	}
+	if p.About != chart.AboutValues {
+		d.Positions = r.c.env.Positions(strings.Split(string(p.About), ".")...)
+		return d
+	}
+	r.places(&d, p.Keys)
+	return d
+}
+
+// mostPlaces bounds the places of one finding: a condition may read many values.
+const mostPlaces = 4
+
+// places finds where the author wrote the values that a chart speaks of. Of one
+// that is not written, the object counts in which it belongs, if nothing else is.
+func (r *Rendering) places(d *diag.Diagnostic, keys [][]string) {
+	for depth := 0; depth < deepest(keys) && len(d.Positions) == 0; depth++ {
+		for _, key := range keys {
+			if len(key) <= depth {
+				continue
+			}
+			at, path := r.written(key[:len(key)-depth])
+			if len(at) > 0 && len(d.Positions) == 0 {
+				d.Path = path
+			}
+			for _, p := range at {
+				if !slices.Contains(d.Positions, p) && len(d.Positions) < mostPlaces {
+					d.Positions = append(d.Positions, p)
+				}
+			}
+		}
+	}
+	if len(d.Positions) > 0 {
+		return
+	}
+	if len(keys) > 0 {
+		d.Path = valuePath(keys[0])
+	}
+	d.Positions = r.c.env.Positions("values")
+}
+
+func deepest(keys [][]string) int {
+	most := 0
+	for _, key := range keys {
+		most = max(most, len(key))
+	}
+	return most
+}
+
+// written gives the places of a Helm value: its own, or those of the field that
+// it follows from.
+func (r *Rendering) written(key []string) (at []diag.Position, path string) {
+	if n, ok := r.c.node.Lookup(key...); ok {
+		return n.Positions, valuePath(key)
+	}
+	if field := lower.Field(strings.Join(key, ".")); field != nil {
+		return r.c.env.Positions(field...), "environment." + strings.Join(field, ".")
+	}
+	return nil, ""
+}
+
+func valuePath(key []string) string {
+	path := "environment.values"
+	for _, name := range key {
+		path = values.Join(path, name)
+	}
+	return path
+}
