@@ -107,7 +107,7 @@ func vet(sources []load.Source, options []compiler.Option) (diag.List, []*render
 	all := make([]*load.Environment, len(sources))
 	renderings := make([]*compiler.Rendering, len(sources))
 	var each sync.WaitGroup
-	each.Go(func() { compiler.Rules() }) // parsed meanwhile
+	each.Go(func() { compiler.Rules() }) // they are read once, and needed last
 	slots := make(chan struct{}, runtime.GOMAXPROCS(0))
 	for i, source := range sources {
 		each.Go(func() {

@@ -133,7 +133,7 @@ func capabilitiesOf(r chart.Request) (*common.Capabilities, error) {
 	}
 	parsed, err := common.ParseKubeVersion(version)
 	if err != nil {
-		return nil, fmt.Errorf("Kubernetes version %q: %w", r.Kubernetes, err)
+		return nil, fmt.Errorf("version %q of Kubernetes: %w", r.Kubernetes, err)
 	}
 	c := common.DefaultCapabilities.Copy()
 	c.KubeVersion = *parsed
