@@ -50,7 +50,7 @@ func (s *Set) Judge(in Input) diag.List {
 	if !s.own {
 		return s.judge(in, facts, nil)
 	}
-	return s.judge(in, facts, statedIn(in, facts, in.Release, about(in)))
+	return s.judge(in, facts, statedIn(in, facts, in.Release, about(in), s.grounds))
 }
 
 // judge evaluates what is relevant of the rules.

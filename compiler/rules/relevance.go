@@ -3,10 +3,13 @@
 package rules
 
 import (
+	"regexp"
 	"slices"
 	"strings"
 
 	"cuelang.org/go/cue/ast"
+	"cuelang.org/go/cue/literal"
+	"cuelang.org/go/cue/token"
 )
 
 // A condition that reads nothing of what is stated comes out as it does where
@@ -39,6 +42,9 @@ type element struct {
 // followed.
 type reader struct {
 	named map[string][]string // what a let, or a field of input.cue, reads
+	// grounds are the fields of input.cue that match a pattern against about. On
+	// common platforms none does, so that only one that does is stated.
+	grounds map[string]*regexp.Regexp
 }
 
 // define takes the lets of a file, and of input.cue its fields, in the order in
@@ -63,10 +69,36 @@ func (r *reader) field(name string, v ast.Expr) {
 		for _, part := range fields(body.Elts, "") {
 			label, _, _ := ast.LabelName(part.Label)
 			r.named[name+"."+label] = r.reads(part.Value)
+			if pattern := ground(part.Value); pattern != nil {
+				r.grounds[name+"."+label] = pattern
+				r.named[name+"."+label] = []string{name + "." + label}
+			}
 			r.named[label] = r.named[name+"."+label] // as the fields beside it know it
 		}
 	}
 	r.named[name] = r.reads(v)
+}
+
+// ground reads about =~ "pattern".
+func ground(v ast.Expr) *regexp.Regexp {
+	match, ok := v.(*ast.BinaryExpr)
+	if !ok || match.Op != token.MAT {
+		return nil
+	}
+	name, isName := match.X.(*ast.Ident)
+	text, isText := match.Y.(*ast.BasicLit)
+	if !isName || !isText || name.Name != "about" {
+		return nil
+	}
+	pattern, err := literal.Unquote(text.Value)
+	if err != nil {
+		return nil
+	}
+	compiled, err := regexp.Compile(pattern)
+	if err != nil {
+		return nil // CUE tells of it
+	}
+	return compiled
 }
 
 // reads lists the paths of the input that a piece of CUE depends on.
@@ -112,16 +144,19 @@ func (e element) relevant(stated func(path string) bool) bool {
 
 // statedIn tells which paths of an input are stated: something below them, or
 // around them, is there.
-func statedIn(in Input, facts, release map[string]any, about string) func(string) bool {
+func statedIn(in Input, facts, release map[string]any, about string, grounds map[string]*regexp.Regexp) func(string) bool {
 	trees := map[string]map[string]any{"author": in.Author, "values": in.Author, "cluster": facts, "release": release, "load": in.Load}
 	known := map[string]bool{}
 	return func(path string) bool {
 		stated, ok := known[path]
 		if !ok {
 			root, below, _ := strings.Cut(path, ".")
-			if root == "about" {
+			switch {
+			case grounds[path] != nil:
+				stated = grounds[path].MatchString(about)
+			case root == "about":
 				stated = !slices.Contains(commonPlatforms, strings.TrimSpace(about))
-			} else {
+			default:
 				stated = holds(trees[root], below)
 			}
 			known[path] = stated

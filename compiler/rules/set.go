@@ -58,10 +58,11 @@ type Rule struct {
 type Set struct {
 	Rules []Rule // by code
 
-	mutex sync.Mutex // CUE evaluates in one goroutine at a time
-	own   bool // Plumbline's, of which it is known what is relevant
-	files []*file
-	refs  [][]string
+	mutex   sync.Mutex // CUE evaluates in one goroutine at a time
+	own     bool       // Plumbline's, of which it is known what is relevant
+	files   []*file
+	refs    [][]string
+	grounds map[string]*regexp.Regexp
 }
 
 // Own gives Plumbline's own rules.
@@ -127,15 +128,16 @@ func (s *Set) parse(sources []Source) diag.List {
 	if len(list) > 0 {
 		return list
 	}
-	r := &reader{named: map[string][]string{}}
+	r := &reader{named: map[string][]string{}, grounds: map[string]*regexp.Regexp{}}
 	for _, file := range files {
 		if file.Filename == inputFile {
 			r.define(file)
 		}
 	}
+	s.grounds = r.grounds
 	for _, syntax := range files {
 		s.refs = append(s.refs, references(syntax)...)
-		own := &reader{named: maps.Clone(r.named)}
+		own := &reader{named: maps.Clone(r.named), grounds: r.grounds}
 		own.define(syntax)
 		f := &file{syntax: syntax}
 		list = append(list, s.take(f, own)...)
