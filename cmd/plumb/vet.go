@@ -39,7 +39,10 @@ cluster are counted against the maps.
 It needs no network and no cluster. Errors end it with 1; warnings do not.
 
 With --render it renders the chart too, and tells what the chart's own schema and
-templates refuse. That needs the chart: from the network once, or by --chart.`,
+templates refuse. That needs the chart: from the network once, or by --chart.
+
+A team that writes no CUE gives it Helm values, or a HelmRelease of Flux's with
+the variables that Flux puts into it. Of the environments it then reads none.`,
 		Example: `  plumb vet
   plumb vet dev prod
   plumb vet prod -f cluster.yaml
@@ -47,7 +50,9 @@ templates refuse. That needs the chart: from the network once, or by --chart.`,
   plumb vet -o github
   plumb vet --render
   plumb vet prod --render --chart ./charts/cilium-1.17.2.tgz
-  plumb vet -o sarif > plumb.sarif`,
+  plumb vet -o sarif > plumb.sarif
+  plumb vet --values values.yaml --values prod.yaml --chart-version 1.17.2
+  plumb vet --helmrelease cilium.yaml --env-file base.env --env-file dev.env`,
 		ValidArgsFunction: e.completeEnvironments(0),
 	}
 	output := outputFlag(command, "text", "json", "sarif", "junit", "github")
@@ -55,7 +60,14 @@ templates refuse. That needs the chart: from the network once, or by --chart.`,
 	cluster.addFiles(command)
 	render := command.Flags().Bool("render", false, "render the chart too")
 	chartPath := chartFlag(command)
+	plain := newPlainFlags(command)
 	command.RunE = func(_ *cobra.Command, args []string) error {
+		if err := plain.check(args); err != nil {
+			return err
+		}
+		if plain.given() {
+			return e.runPlain(plain, output.value)
+		}
 		if *chartPath != "" && !*render {
 			return errChartAlone("--render")
 		}

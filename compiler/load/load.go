@@ -62,9 +62,9 @@ func (r *reader) load() *Environment {
 			Hint: fmt.Sprintf("write %s: schema.#Environment & {name: %q}", field, path.Base(filepath.ToSlash(r.source.Dir))), Positions: r.files(instance)})
 		return nil
 	}
-	typed := r.schema()
+	typed := r.schema("Environment")
 	value := written.Unify(typed)
-	walker{r, typed}.value(value, typed, trail{})
+	walker{r, typed}.value(value, typed, trail{root: field})
 	r.safetyNet(whole, value)
 	if r.findings.Count(diag.Error) == 0 {
 		r.findings = append(r.findings, r.consequences...)
@@ -151,13 +151,13 @@ func (r *reader) files(instance *build.Instance) []diag.Position {
 	return r.places.sort(list)
 }
 
-// schema builds the embedded definition that types an environment.
-func (r *reader) schema() cue.Value {
+// schema builds an embedded definition: "Environment" types an environment.
+func (r *reader) schema(definition string) cue.Value {
 	instances := cueload.Instances([]string{"./" + path.Base(schema.Package)}, &cueload.Config{
 		FS: tree{author: memory{}}, Dir: "/" + schemaRoot, ModuleRoot: "/" + schemaRoot, Registry: registry{}, Env: []string{},
 		FromFSPath: shown(nil),
 	})
-	value := r.context.BuildInstance(instances[0]).LookupPath(cue.MakePath(cue.Def("Environment")))
+	value := r.context.BuildInstance(instances[0]).LookupPath(cue.MakePath(cue.Def(definition)))
 	if err := value.Err(); err != nil {
 		panic(err) // the schema is part of the program; its tests build it
 	}

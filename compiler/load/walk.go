@@ -24,6 +24,7 @@ type walker struct {
 
 // trail is the way from the environment to a value of it.
 type trail struct {
+	root   string // the name of the whole, "environment"
 	path   []cue.Selector
 	values []cue.Value // around the value, outermost first
 	each   element     // what an element of the list or map around it has to be
@@ -33,15 +34,15 @@ type trail struct {
 type element struct{ want, parse string }
 
 func (t trail) below(around cue.Value, sel cue.Selector, each element) trail {
-	return trail{append(slices.Clip(t.path), sel), append(slices.Clip(t.values), around), each}
+	return trail{t.root, append(slices.Clip(t.path), sel), append(slices.Clip(t.values), around), each}
 }
 
 // String gives the path as CUE writes it.
-func (t trail) String() string { return pathText(t.path) }
+func (t trail) String() string { return pathText(t.root, t.path) }
 
-func pathText(path []cue.Selector) string {
+func pathText(root string, path []cue.Selector) string {
 	names := make([]cue.Selector, 0, len(path)+1)
-	names = append(names, cue.Str(field))
+	names = append(names, cue.Str(root))
 	for _, sel := range path {
 		if sel.Type().ConstraintType() != 0 {
 			sel = cue.Str(sel.Unquoted())

@@ -1,0 +1,208 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"plumbline.dev/plumbline/compiler"
+	"plumbline.dev/plumbline/compiler/diag"
+	"plumbline.dev/plumbline/compiler/load"
+	"plumbline.dev/plumbline/compiler/values"
+)
+
+// stdinName names the standard input on the command line, stdinShown in findings.
+const (
+	stdinName  = "-"
+	stdinShown = "<stdin>"
+)
+
+// plainFlags are those of vet for a team without CUE.
+type plainFlags struct {
+	values       []string
+	chartVersion string
+	platform     string
+	facts        string
+	helmRelease  string
+	envFiles     []string
+}
+
+func newPlainFlags(command *cobra.Command) *plainFlags {
+	f := &plainFlags{}
+	flags := command.Flags()
+	flags.StringSliceVar(&f.values, "values", nil, "Helm values in a `file`, - for standard input; later ones go over earlier ones")
+	flags.StringVar(&f.helmRelease, "helmrelease", "", "`file` with a HelmRelease of Flux's")
+	flags.StringSliceVar(&f.envFiles, "env-file", nil, "`file` of variables that Flux puts into the HelmRelease: NAME=VALUE lines, or ConfigMaps and Secrets in YAML")
+	flags.StringVar(&f.chartVersion, "chart-version", "", "`version` of the Cilium chart, such as 1.17.2")
+	flags.StringVar(&f.platform, "platform", "", "what the cluster runs on, such as kind")
+	flags.StringVar(&f.facts, "facts", "", "YAML or JSON `file` with facts of the cluster, as environment.cluster has them")
+	completePlatforms(command)
+	return f
+}
+
+// completePlatforms completes --platform.
+func completePlatforms(command *cobra.Command) {
+	complete := func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
+		return load.Platforms(), cobra.ShellCompDirectiveNoFileComp
+	}
+	if err := command.RegisterFlagCompletionFunc("platform", complete); err != nil {
+		panic(err) // the caller has made the flag
+	}
+}
+
+// given tells whether plain values are to be vetted, and no environment.
+func (f *plainFlags) given() bool { return len(f.values) > 0 || f.helmRelease != "" }
+
+// check refuses command lines that say too little or two things.
+func (f *plainFlags) check(args []string) error {
+	if !f.given() {
+		return f.alone()
+	}
+	flag := "--values"
+	if f.helmRelease != "" {
+		flag = "--helmrelease"
+	}
+	switch {
+	case len(args) > 0:
+		return fmt.Errorf("%s is for a team without CUE, %q is an environment: give one of them", flag, args[0])
+	case len(f.values) > 0 && f.helmRelease != "":
+		return fmt.Errorf("--values and --helmrelease both hold values: give one of them")
+	case len(f.values) > 0 && len(f.envFiles) > 0:
+		return fmt.Errorf("--env-file goes with --helmrelease: Helm puts no variables into --values")
+	case f.helmRelease == "" && f.chartVersion == "":
+		return fmt.Errorf("--values needs --chart-version: which values there are depends on the chart's minor, and there are tables of %s",
+			strings.Join(values.Minors(), ", "))
+	}
+	if err := checkPlatform(f.platform); err != nil {
+		return err
+	}
+	return f.stdinOnce()
+}
+
+// alone refuses flags that mean nothing beside environments.
+func (f *plainFlags) alone() error {
+	if len(f.envFiles) > 0 {
+		return fmt.Errorf("--env-file goes with --helmrelease")
+	}
+	for _, flag := range []struct{ name, value string }{
+		{"--chart-version", f.chartVersion}, {"--platform", f.platform}, {"--facts", f.facts},
+	} {
+		if flag.value != "" {
+			return fmt.Errorf("%s goes with --values or --helmrelease", flag.name)
+		}
+	}
+	return nil
+}
+
+// checkPlatform takes the names that the schema has, and none at all.
+func checkPlatform(name string) error {
+	if name == "" {
+		return nil
+	}
+	known := load.Platforms()
+	if slices.Contains(known, name) {
+		return nil
+	}
+	hint := ""
+	if near, ok := diag.Nearest(name, known); ok {
+		hint = fmt.Sprintf("; did you mean %q?", near)
+	}
+	return fmt.Errorf("--platform %q: want one of %s%s", name, strings.Join(known, ", "), hint)
+}
+
+func (f *plainFlags) stdinOnce() error {
+	used := ""
+	for _, flag := range []struct {
+		name  string
+		files []string
+	}{{"--values", f.values}, {"--helmrelease", []string{f.helmRelease}}, {"--env-file", f.envFiles}, {"--facts", []string{f.facts}}} {
+		for _, file := range flag.files {
+			switch {
+			case file != stdinName:
+			case used != "":
+				return fmt.Errorf("%s - is given twice: standard input can be read once", flag.name)
+			default:
+				used = flag.name
+			}
+		}
+	}
+	return nil
+}
+
+// read reads a file of the command line, and gives the name to show.
+func (e *env) read(arg string) (name string, data []byte, err error) {
+	if arg == stdinName {
+		data, err = io.ReadAll(e.stdin)
+		return stdinShown, data, err
+	}
+	data, err = os.ReadFile(e.path(arg))
+	return filepath.ToSlash(filepath.Clean(arg)), data, err
+}
+
+// runPlain vets plain values and reports.
+func (e *env) runPlain(f *plainFlags, form string) error {
+	list, checked, err := e.vetPlain(f)
+	if err != nil {
+		return err
+	}
+	if err := e.report(list, form, checked); err != nil {
+		return err
+	}
+	if list.Count(diag.Error) > 0 {
+		return errFindings
+	}
+	return nil
+}
+
+// vetPlain finds what is wrong with plain values.
+func (e *env) vetPlain(f *plainFlags) (list diag.List, checked []string, err error) {
+	p := compiler.Plain{Version: f.chartVersion, Platform: f.platform}
+	if list, err = e.readFacts(f.facts, &p); err != nil {
+		return nil, nil, err
+	}
+	more, err := e.plainValues(f.values, &p)
+	if err != nil {
+		return nil, nil, err
+	}
+	list = append(list, more...)
+	return append(list, compiler.VetPlain(p)...).Sort(), f.values, nil
+}
+
+// readFacts reads --facts.
+func (e *env) readFacts(arg string, p *compiler.Plain) (diag.List, error) {
+	if arg == "" {
+		return nil, nil
+	}
+	name, data, err := e.read(arg)
+	if err != nil {
+		return nil, err
+	}
+	facts, list := load.ReadFacts(name, data)
+	if facts != nil {
+		p.Facts, p.FactsAt = facts.Data, facts.Positions
+	}
+	return list, nil
+}
+
+// plainValues reads --values, one over the other.
+func (e *env) plainValues(files []string, p *compiler.Plain) (diag.List, error) {
+	p.Root, p.Values = "values", values.Node{Kind: values.Object}
+	var list diag.List
+	for _, arg := range files {
+		name, data, err := e.read(arg)
+		if err != nil {
+			return nil, err
+		}
+		node, found := values.FromYAML(name, data)
+		list = append(list, found...)
+		p.Values = values.Overlay(p.Values, node)
+	}
+	return list, nil
+}
