@@ -3,6 +3,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -15,6 +16,7 @@ import (
 	"plumbline.dev/plumbline/compiler"
 	"plumbline.dev/plumbline/compiler/diag"
 	"plumbline.dev/plumbline/compiler/load"
+	"plumbline.dev/plumbline/compiler/release"
 	"plumbline.dev/plumbline/compiler/values"
 )
 
@@ -161,18 +163,25 @@ func (e *env) runPlain(f *plainFlags, form string) error {
 	return nil
 }
 
-// vetPlain finds what is wrong with plain values.
+// vetPlain finds what is wrong with plain values, and says what it looked at.
 func (e *env) vetPlain(f *plainFlags) (list diag.List, checked []string, err error) {
 	p := compiler.Plain{Version: f.chartVersion, Platform: f.platform}
 	if list, err = e.readFacts(f.facts, &p); err != nil {
 		return nil, nil, err
 	}
-	more, err := e.plainValues(f.values, &p)
+	read, checked := e.plainValues, f.values
+	if f.helmRelease != "" {
+		read, checked = e.plainRelease, []string{f.helmRelease}
+	}
+	more, err := read(f, &p)
 	if err != nil {
 		return nil, nil, err
 	}
 	list = append(list, more...)
-	return append(list, compiler.VetPlain(p)...).Sort(), f.values, nil
+	if p.Version != "" { // there is a finding about it
+		list = append(list, compiler.VetPlain(p)...)
+	}
+	return release.Relevant(list.Sort()), checked, nil
 }
 
 // readFacts reads --facts.
@@ -192,10 +201,10 @@ func (e *env) readFacts(arg string, p *compiler.Plain) (diag.List, error) {
 }
 
 // plainValues reads --values, one over the other.
-func (e *env) plainValues(files []string, p *compiler.Plain) (diag.List, error) {
+func (e *env) plainValues(f *plainFlags, p *compiler.Plain) (diag.List, error) {
 	p.Root, p.Values = "values", values.Node{Kind: values.Object}
 	var list diag.List
-	for _, arg := range files {
+	for _, arg := range f.values {
 		name, data, err := e.read(arg)
 		if err != nil {
 			return nil, err
@@ -205,4 +214,33 @@ func (e *env) plainValues(files []string, p *compiler.Plain) (diag.List, error) 
 		p.Values = values.Overlay(p.Values, node)
 	}
 	return list, nil
+}
+
+// plainRelease reads --helmrelease with its --env-files.
+func (e *env) plainRelease(f *plainFlags, p *compiler.Plain) (diag.List, error) {
+	files, err := e.readFiles(append([]string{f.helmRelease}, f.envFiles...))
+	if err != nil {
+		return nil, err
+	}
+	p.Version = ""
+	r, list := release.Read(files[0], files[1:])
+	if r == nil {
+		return list, nil
+	}
+	version, found := r.ChartVersion(f.chartVersion)
+	p.Version, p.VersionAt = version, r.VersionAt
+	p.Root, p.Values = release.Root, r.Values
+	p.Release, p.ReleaseAt = r.Facts(), r.FactsAt
+	return append(list, found...), nil
+}
+
+// readFiles reads files of the command line.
+func (e *env) readFiles(args []string) ([]release.File, error) {
+	var files []release.File
+	var errs []error
+	for _, arg := range args {
+		name, data, err := e.read(arg)
+		files, errs = append(files, release.File{Name: name, Data: data}), append(errs, err)
+	}
+	return files, errors.Join(errs...)
 }

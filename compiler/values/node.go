@@ -40,6 +40,9 @@ type Field struct {
 	// Written is the source text where it is not what Helm reads: on, which is
 	// the name true.
 	Written string
+	// Comment is what a YAML file says in lines of their own in front of the name,
+	// each with its #.
+	Comment string
 	Value   Node
 }
 

@@ -153,7 +153,7 @@ func (r *yamlReader) mapping(n *yaml.Node, out *Node, depth int) {
 // name reads a key: like Helm it takes on and 1 as the names true and 1.
 func (r *yamlReader) name(key *yaml.Node, depth int) Field {
 	n := r.node(key, depth+1)
-	f := Field{Name: key.Value, Positions: n.Positions}
+	f := Field{Name: key.Value, Positions: n.Positions, Comment: key.HeadComment}
 	switch s := n.Scalar.(type) {
 	case string:
 		f.Name = s
