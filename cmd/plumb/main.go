@@ -45,6 +45,7 @@ var commands = []func(*env) *cobra.Command{
 	newVetCommand,
 	newExplainCommand,
 	newBuildCommand,
+	newImportCommand,
 	newVersionCommand,
 	newCompletionCommand,
 	newStateCommand,

@@ -31,6 +31,24 @@ func Load(src Source) (*Environment, diag.List) {
 	return env, r.findings.Sort()
 }
 
+// LoadText is Load of an environment in one file that need not be on any disk.
+// The name is for the places alone.
+func LoadText(name string, text []byte) (*Environment, diag.List) {
+	r := &reader{source: Source{Dir: textDir, Folder: Folder{Dir: textDir, WorkDir: textDir}}, context: newContext(), places: &places{folder: path.Dir(name)}}
+	r.text = &textFile{name, text}
+	env := r.load()
+	return env, r.findings.Sort()
+}
+
+// textDir stands for the folder of a file on no disk.
+const textDir = "/text"
+
+// textFile is a file by the name that findings show.
+type textFile struct {
+	name string
+	data []byte
+}
+
 // newContext is CUE's evaluator, whatever CUE_DEBUG says.
 func newContext() *cue.Context {
 	return cuecontext.New(cuecontext.EvaluatorVersion(cuecontext.EvalV3), cuecontext.CUE_DEBUG(""))
@@ -41,6 +59,7 @@ type reader struct {
 	source   Source
 	context  *cue.Context
 	places   *places
+	text     *textFile // all there is of the environment, if it is not a folder
 	findings diag.List
 	// consequences are told only where nothing else is wrong.
 	consequences diag.List
@@ -75,6 +94,9 @@ func (r *reader) load() *Environment {
 // instance finds and parses the files of the environment. What it finds wrong is
 // reported, and there is no instance then.
 func (r *reader) instance() *build.Instance {
+	if r.text != nil {
+		return r.instanceOf(memory{"environment.cue": r.text.data}, ".", func(string) string { return r.text.name })
+	}
 	root := r.source.root()
 	folder, err := r.source.open(root)
 	if err != nil {
@@ -88,18 +110,23 @@ func (r *reader) instance() *build.Instance {
 		r.add(diag.Diagnostic{Code: codeUnreadable, Message: err.Error()})
 		return nil
 	}
-	files, err := authored(folder.FS, display)
+	return r.instanceOf(folder.FS, filepath.ToSlash(below), display)
+}
+
+// instanceOf is the instance in a folder of the author's module.
+func (r *reader) instanceOf(module fs.FS, below string, display func(string) string) *build.Instance {
+	files, err := authored(module, display)
 	if err != nil {
 		r.reportModuleFile(display(moduleFile), err)
 		return nil
 	}
 	instance := cueload.Instances([]string{"."}, &cueload.Config{
-		FS: files, Dir: path.Join("/", authorRoot, filepath.ToSlash(below)), ModuleRoot: "/" + authorRoot,
+		FS: files, Dir: path.Join("/", authorRoot, below), ModuleRoot: "/" + authorRoot,
 		FromFSPath: shown(display), Registry: registry{}, Env: []string{},
 	})[0]
 	if instance.Err != nil {
 		r.reportAll(codeSyntax, instance.Err)
-		r.syntax(folder.FS, filepath.ToSlash(below), display)
+		r.syntax(module, below, display)
 		return nil
 	}
 	return instance

@@ -342,3 +342,23 @@ func TestSchemaModule(t *testing.T) {
 		t.Errorf("cue.mod/module.cue and the embedded one (-embedded +file):\n%s", diff)
 	}
 }
+
+func TestLoadTextNeedsNoDisk(t *testing.T) {
+	env, list := LoadText("dev/dev.cue", []byte("package environments\n\nimport \"plumbline.dev/plumbline/schema\"\n\nenvironment: schema.#Environment & {\n\tname: \"dev\"\n\tchart: version: \"1.17.2\"\n}\n"))
+	if len(list) > 0 || !env.Complete || env.Name != "dev" || env.Flux.Path != "./clusters/dev" {
+		t.Errorf("%v, %v", env, list)
+	}
+	for _, text := range []string{"", "package environments\nenvironment: {", "package environments\n\nenvironment: nope: 1\n", "package environments\n"} {
+		_, list := LoadText("dev/dev.cue", []byte(text))
+		if list.Count(diag.Error) == 0 {
+			t.Errorf("%q has no error", text)
+		}
+		for _, d := range list {
+			for _, at := range d.Positions {
+				if at.File != "dev/dev.cue" && at.File != "." {
+					t.Errorf("%q: %v stands in %q", text, d.Code, at.File)
+				}
+			}
+		}
+	}
+}

@@ -191,7 +191,13 @@ func (r *Release) source(w *world) diag.List {
 	if !ok {
 		return nil
 	}
-	o, own, ok := w.find(text(ref, "kind"), text(ref, "name"))
+	r.SourceKind, r.SourceName, r.SourceNamespace = text(ref, "kind"), text(ref, "name"), text(ref, "namespace")
+	chart := strings.TrimPrefix(text(&r.spec, "chart", "spec", "chart"), "./")
+	if r.SourceKind == "GitRepository" || r.SourceKind == "Bucket" {
+		r.ChartSource = "./" + chart
+		return nil
+	}
+	o, own, ok := w.find(r.SourceKind, r.SourceName)
 	if !ok {
 		return nil
 	}
@@ -205,5 +211,8 @@ func (r *Release) source(w *world) diag.List {
 	state("ref", "tag")
 	state("version")
 	r.ChartSource = text(&tree, "spec", "url")
+	if strings.HasPrefix(r.ChartSource, "oci://") && !r.chartRef {
+		r.ChartSource = strings.TrimSuffix(r.ChartSource, "/") + "/" + chart
+	}
 	return list
 }

@@ -26,6 +26,8 @@ type Release struct {
 	// ChartSource is where the chart comes from, as environment.chart.source has
 	// it: "" where the files do not say.
 	ChartSource string
+	// The source that the HelmRelease names for it.
+	SourceKind, SourceName, SourceNamespace string
 
 	spec     values.Node
 	metadata values.Node
