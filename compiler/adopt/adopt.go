@@ -53,9 +53,9 @@ type Input struct {
 }
 
 // Environment gives the CUE of an environment, in one file. It is nil exactly
-// where a finding of this package is an Error. The other findings are those of
-// the environment itself: it may say exactly what the input says and be wrong
-// nevertheless.
+// where a finding of this package is an Error. The others are the Errors of the
+// environment itself: it may say exactly what the input says and be wrong
+// nevertheless. Anything lighter is for vet to tell.
 func Environment(in Input) ([]byte, diag.List) {
 	a := &adoption{Input: in, left: map[string]bool{}}
 	table, err := values.For(in.Version)
@@ -182,11 +182,14 @@ func (a *adoption) prove(text []byte) diag.List {
 		a.same("", a.want, out)
 	}
 	_, more := compiler.Compile(env)
-	found = append(found, more...)
-	for i := range found {
-		a.translate(&found[i])
+	var wrong diag.List
+	for _, d := range append(found, more...) {
+		if d.Severity == diag.Error {
+			a.translate(&d)
+			wrong = append(wrong, d)
+		}
 	}
-	return found
+	return wrong
 }
 
 // translate turns the places of a finding into those of the input.

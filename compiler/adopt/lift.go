@@ -82,12 +82,18 @@ func (a *adoption) liftCgroup() {
 			continue
 		}
 		own, _ := a.table.Default(strings.Join(p, "."))
-		if _, mount := a.draft.Lookup("cgroup", "autoMount"); mount && p[1] == "hostRoot" {
+		if mount, said := a.draft.Lookup("cgroup", "autoMount"); said && p[1] == "hostRoot" {
+			if len(a.Variables) > 0 && mount.Scalar == false {
+				own = mountedRoot // no values of the chart's stand behind variables
+			}
 			a.set(values.FromData(own), "cgroup", "root")
 		}
 		a.want = with(a.want, own, p...)
 	}
 }
+
+// mountedRoot is the schema's root where Cilium mounts none of its own.
+const mountedRoot = "/sys/fs/cgroup"
 
 // has tells whether something, null included, lies under the names.
 func has(v any, names ...string) bool {
