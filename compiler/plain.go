@@ -3,7 +3,10 @@
 package compiler
 
 import (
+	"strings"
+
 	"plumbline.dev/plumbline/compiler/diag"
+	"plumbline.dev/plumbline/compiler/rules"
 	"plumbline.dev/plumbline/compiler/values"
 )
 
@@ -36,9 +39,10 @@ type Plain struct {
 }
 
 // VetPlain finds what is wrong with plain values: everything that Vet finds in
-// the values of an environment. Values of a chart that has Cilium as its part
-// are judged below the name cilium.
-func VetPlain(p Plain) diag.List {
+// the values of an environment, by Plumbline's rules and those of the options.
+// Values of a chart that has Cilium as its part are judged below the name
+// cilium.
+func VetPlain(p Plain, options ...Option) diag.List {
 	table, err := values.For(p.Version)
 	if err != nil {
 		return diag.List{{Code: codeChartVersion, Path: "chart.version", Message: err.Error(), Positions: p.VersionAt}}
@@ -46,9 +50,74 @@ func VetPlain(p Plain) diag.List {
 	if inner, ok := table.Umbrella(p.Values); ok {
 		p.Values, p.Root = inner, p.Root+".cilium"
 	}
-	options := values.Options{Root: p.Root}
+	check := values.Options{Root: p.Root}
 	for _, pattern := range p.AllowUnknown {
-		options.Allow = append(options.Allow, values.Allow{Pattern: pattern})
+		check.Allow = append(check.Allow, values.Allow{Pattern: pattern})
 	}
-	return table.Check(p.Values, options).Sort()
+	c := newCompilation(nil, options)
+	c.list = table.Check(p.Values, check)
+	if author, ok := p.Values.Data().(map[string]any); ok {
+		in := p.input(table, author)
+		in.Typed = c.list.Count(diag.Error) == 0
+		for _, set := range c.rules {
+			c.list = append(c.list, c.unlessTold(set.Judge(in))...)
+		}
+	}
+	return c.list.Sort()
+}
+
+// input is what rules read.
+func (p *Plain) input(table *values.Table, author map[string]any) rules.Input {
+	return rules.Input{
+		Values: table.Effective(author), Author: author,
+		Chart: p.Version, Platform: p.Platform, Cluster: p.Facts, Release: p.Release,
+		Place: p.place, Whole: p.Values.Positions, Show: p.show,
+	}
+}
+
+// place finds where the author states what rules call path; for what he does not
+// state, nothing.
+func (p *Plain) place(path string) []diag.Position {
+	names, err := values.Split(path)
+	if err != nil {
+		return nil // a rule's mistake: its finding stands without a place
+	}
+	tree, at := p.Facts, p.FactsAt
+	switch names[0] {
+	case "values":
+		return p.Values.Stated(names[1:]...)
+	case "release":
+		tree, at = p.Release, p.ReleaseAt
+	}
+	for _, candidate := range append([][]string{names}, otherwise(names)...) {
+		if at != nil && states(tree, candidate[1:]) {
+			return at(candidate[1:]...)
+		}
+	}
+	return nil
+}
+
+// states tells whether something lies under the names.
+func states(tree map[string]any, names []string) bool {
+	for i, name := range names {
+		v, ok := tree[name]
+		if i == len(names)-1 || !ok {
+			return ok
+		}
+		if tree, ok = v.(map[string]any); !ok {
+			return false
+		}
+	}
+	return false
+}
+
+// show gives a path of rules as it stands in the author's own file.
+func (p *Plain) show(path string) string {
+	switch area, below, _ := strings.Cut(path, "."); area {
+	case "values":
+		return strings.TrimSuffix(p.Root+"."+below, ".")
+	case "release":
+		return strings.TrimSuffix("spec."+below, ".")
+	}
+	return path
 }

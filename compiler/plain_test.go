@@ -4,9 +4,8 @@ package compiler_test
 
 import (
 	"bytes"
+	"strings"
 	"testing"
-
-	"github.com/google/go-cmp/cmp"
 
 	"plumbline.dev/plumbline/compiler"
 	"plumbline.dev/plumbline/compiler/diag"
@@ -20,11 +19,22 @@ func TestVetPlain(t *testing.T) {
 		plain  compiler.Plain
 		want   string
 	}{
-		"right":             {"MTU: 1", compiler.Plain{Version: "1.17.2"}, ""},
+		"right":             {"MTU: 1450", compiler.Plain{Version: "1.17.2"}, ""},
 		"a slip":            {"MTUU: 1", compiler.Plain{Version: "1.17.2", Root: "spec.values"}, "v.yaml:1:1: error: spec.values.MTUU: \"MTUU\" is no value of the Cilium 1.17 chart: it renders and does nothing; did you mean \"MTU\"? [values/unknown-key]\n"},
 		"allowed":           {"mine: {a: 1}", compiler.Plain{Version: "1.17.2", Root: "values", AllowUnknown: []string{"mine"}}, "v.yaml:1:1: info: values.mine: "},
 		"below an umbrella": {"cilium: {MTU: x}\nother: 1", compiler.Plain{Version: "1.17.2", Root: "values"}, "v.yaml:1:10: error: values.cilium.MTU: \"MTU\" takes an integer, not the string \"x\""},
-		"no such chart":     {"MTU: 1", compiler.Plain{Version: "0.1.0", VersionAt: at}, "chart.txt:7: error: chart.version: no table of Helm values for Cilium chart \"0.1.0\""},
+		"a rule": {"cgroup:\n  autoMount: {enabled: false}", compiler.Plain{Version: "1.17.2", Root: "spec.values"},
+			"v.yaml:2:15: error: spec.values.cgroup.hostRoot: cgroup.autoMount is off and cgroup.hostRoot is /run/cilium/cgroupv2"},
+		"a rule of facts": {"kubeProxyReplacement: true\nk8sServiceHost: a\nk8sServicePort: 1",
+			compiler.Plain{Version: "1.17.2", Root: "values", Facts: map[string]any{"kernel": "3.10"}, FactsAt: func(path ...string) []diag.Position {
+				return []diag.Position{{File: "facts/" + strings.Join(path, "/")}}
+			}}, "facts/kernel: "},
+		"a rule of the release": {"MTU: 1450", compiler.Plain{Version: "1.17.2", Root: "spec.values",
+			Release: map[string]any{"upgrade": map[string]any{"remediation": map[string]any{"strategy": "uninstall"}}},
+			ReleaseAt: func(path ...string) []diag.Position {
+				return []diag.Position{{File: "release/" + strings.Join(path, "/")}}
+			}}, "release/upgrade/remediation/strategy: error: spec.upgrade.remediation.strategy: a failed upgrade uninstalls Cilium"},
+		"no such chart": {"MTU: 1", compiler.Plain{Version: "0.1.0", VersionAt: at}, "chart.txt:7: error: chart.version: no table of Helm values for Cilium chart \"0.1.0\""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			n, list := values.FromYAML("v.yaml", []byte(c.values))
@@ -36,12 +46,8 @@ func TestVetPlain(t *testing.T) {
 			if err := compiler.VetPlain(c.plain).WriteText(&b, false); err != nil {
 				t.Fatal(err)
 			}
-			got := b.String()
-			if len(c.want) > 0 && c.want[len(c.want)-1] != '\n' && len(got) > len(c.want) {
-				got = got[:len(c.want)]
-			}
-			if diff := cmp.Diff(c.want, got); diff != "" {
-				t.Errorf("(-want +got):\n%s", diff)
+			if got := b.String(); !strings.Contains(got, c.want) || c.want == "" && strings.Contains(got, " error: ") {
+				t.Errorf("want %s, have\n%s", c.want, got)
 			}
 		})
 	}

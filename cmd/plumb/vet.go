@@ -62,7 +62,7 @@ the variables that Flux puts into it. Of the environments it then reads none.`,
 	chartPath := chartFlag(command)
 	plain := newPlainFlags(command)
 	command.RunE = func(_ *cobra.Command, args []string) error {
-		if err := plain.check(args); err != nil {
+		if err := plain.check(args, len(cluster.files) > 0, *render); err != nil {
 			return err
 		}
 		if plain.given() {

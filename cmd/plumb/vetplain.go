@@ -63,7 +63,7 @@ func completePlatforms(command *cobra.Command) {
 func (f *plainFlags) given() bool { return len(f.values) > 0 || f.helmRelease != "" }
 
 // check refuses command lines that say too little or two things.
-func (f *plainFlags) check(args []string) error {
+func (f *plainFlags) check(args []string, withSnapshot, render bool) error {
 	if !f.given() {
 		return f.alone()
 	}
@@ -74,6 +74,10 @@ func (f *plainFlags) check(args []string) error {
 	switch {
 	case len(args) > 0:
 		return fmt.Errorf("%s is for a team without CUE, %q is an environment: give one of them", flag, args[0])
+	case render:
+		return fmt.Errorf("--render renders the charts of environments: %s states none", flag)
+	case withSnapshot:
+		return fmt.Errorf("-f counts Services against the maps of an environment: %s states none", flag)
 	case len(f.values) > 0 && f.helmRelease != "":
 		return fmt.Errorf("--values and --helmrelease both hold values: give one of them")
 	case len(f.values) > 0 && len(f.envFiles) > 0:
@@ -178,8 +182,13 @@ func (e *env) vetPlain(f *plainFlags) (list diag.List, checked []string, err err
 		return nil, nil, err
 	}
 	list = append(list, more...)
+	team, found, err := e.teamRules()
+	if err != nil {
+		return nil, nil, err
+	}
+	list = append(list, found...)
 	if p.Version != "" { // there is a finding about it
-		list = append(list, compiler.VetPlain(p)...)
+		list = append(list, compiler.VetPlain(p, compiler.WithRules(team))...)
 	}
 	return release.Relevant(list.Sort()), checked, nil
 }

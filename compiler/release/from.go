@@ -35,7 +35,7 @@ func (w *world) find(kind, name string) (o *object, own, ok bool) {
 // merge makes the values: those that valuesFrom names in its order, one over
 // the other, and spec.values over all.
 func (r *Release) merge(w *world) diag.List {
-	r.Values = values.Node{Kind: values.Object, Positions: r.spec.Positions}
+	r.Values = values.Node{Kind: values.Object}
 	var list diag.List
 	if from, ok := r.spec.Lookup("valuesFrom"); ok {
 		for i := range from.Items {
@@ -51,6 +51,9 @@ func (r *Release) merge(w *world) diag.List {
 		list = append(list, finding(CodeSyntax, Root, "spec.values is no object", "", inline.Positions...))
 	default:
 		r.Values = values.Overlay(r.Values, *inline)
+	}
+	if len(r.Values.Positions) == 0 {
+		r.Values.Positions = r.spec.Positions
 	}
 	return list
 }

@@ -86,3 +86,17 @@ func (n *Node) At(names ...string) []diag.Position {
 	}
 	return at
 }
+
+// Stated gives the places that write what lies under the names, its name in
+// front; none where nothing does.
+func (n *Node) Stated(names ...string) []diag.Position {
+	at := n.Positions
+	for _, name := range names {
+		f, ok := n.field(name)
+		if !ok {
+			return nil
+		}
+		n, at = &f.Value, f.places()
+	}
+	return at
+}
