@@ -30,6 +30,16 @@ const (
 	CodeNothingThere   = "import/nothing-there"   // left out, and not there
 )
 
+// Codes gives every code that this package uses, in the order of its constants.
+func Codes() []values.Code {
+	return []values.Code{
+		{ID: CodeNotExpressible, Severity: diag.Error, Summary: "something that an environment can't say"},
+		{ID: CodeAssumed, Severity: diag.Warning, Summary: "something that the input does not say, and the environment has to"},
+		{ID: CodeChanged, Severity: diag.Error, Summary: "a value that would not come out as it went in"},
+		{ID: CodeNothingThere, Severity: diag.Error, Summary: "something to leave out that is not there"},
+	}
+}
+
 // Input is what a team has.
 type Input struct {
 	// Name is the environment's.

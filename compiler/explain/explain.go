@@ -6,6 +6,7 @@ package explain
 
 import (
 	_ "embed"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -14,21 +15,28 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"plumbline.dev/plumbline/compiler"
+	"plumbline.dev/plumbline/compiler/adopt"
 	"plumbline.dev/plumbline/compiler/diag"
+	"plumbline.dev/plumbline/compiler/release"
 	"plumbline.dev/plumbline/compiler/rules"
+	"plumbline.dev/plumbline/compiler/values"
 )
 
 //go:embed pages.yaml
 var text []byte
 
+//go:embed flux.yaml
+var fluxText []byte
+
 // passes are the pages of the compiler's passes.
 var passes = sync.OnceValue(func() []diag.Page {
-	var list []diag.Page
-	if err := yaml.UnmarshalStrict(text, &list); err != nil {
+	var list, more []diag.Page
+	if err := errors.Join(yaml.UnmarshalStrict(text, &list), yaml.UnmarshalStrict(fluxText, &more)); err != nil {
 		panic(err) // the pages are part of the program; their tests read them
 	}
+	list = append(list, more...)
 	weighed := map[string]diag.Severity{}
-	for _, code := range compiler.Weights() {
+	for _, code := range Codes() {
 		weighed[code.ID] = code.Severity
 	}
 	for i := range list {
@@ -37,6 +45,16 @@ var passes = sync.OnceValue(func() []diag.Page {
 	}
 	return list
 })
+
+// Codes gives every code that something else than a rule finds: the passes of the
+// compiler, the reading of a HelmRelease, an import.
+func Codes() []values.Code {
+	list := append(compiler.Weights(), adopt.Codes()...)
+	for _, code := range release.Codes() {
+		list = append(list, values.Code(code))
+	}
+	return list
+}
 
 // Pages gives a page for each code, sorted, those of a team's rules included.
 func Pages(team *rules.Set) []diag.Page {

@@ -23,7 +23,7 @@ func TestEveryCodeHasOnePage(t *testing.T) {
 		have = append(have, p.Code)
 	}
 	var want []string
-	for _, c := range compiler.Weights() {
+	for _, c := range explain.Codes() {
 		want = append(want, c.ID)
 	}
 	for _, r := range compiler.Rules() {
