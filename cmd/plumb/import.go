@@ -43,6 +43,7 @@ func newImportCommand(e *env) *cobra.Command {
 What an environment can't say is an error, and nothing is written then. What is
 wrong with the environment itself is told too, on stderr, and ends it with 1.`,
 		Example: `  plumb import values.yaml --chart-version 1.17.2 --name dev
+  helm get values cilium -n kube-system -o yaml | plumb import - --chart-version 1.17.2 --name dev
   plumb import cilium.yaml base.env dev.env --name dev -o environments
   plumb import base.env dev.env -o environments`,
 		Args: cobra.MinimumNArgs(1),
@@ -126,7 +127,11 @@ type inputFiles struct {
 func sortFiles(files []release.File) (inputFiles, error) {
 	var out inputFiles
 	for i, f := range files {
-		switch f.Contents() {
+		kind := f.Contents()
+		if f.Name == stdinShown { // it has no name that could tell
+			kind = release.File{Name: "stdin.yaml", Data: f.Data}.Contents()
+		}
+		switch kind {
 		case release.OfValues:
 			out.values = append(out.values, f)
 		case release.OfRelease:

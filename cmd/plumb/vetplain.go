@@ -34,6 +34,7 @@ type plainFlags struct {
 	facts        string
 	helmRelease  string
 	envFiles     []string
+	allowUnknown []string
 }
 
 func newPlainFlags(command *cobra.Command) *plainFlags {
@@ -45,6 +46,7 @@ func newPlainFlags(command *cobra.Command) *plainFlags {
 	flags.StringVar(&f.chartVersion, "chart-version", "", "`version` of the Cilium chart, such as 1.17.2")
 	flags.StringVar(&f.platform, "platform", "", "what the cluster runs on, such as kind")
 	flags.StringVar(&f.facts, "facts", "", "YAML or JSON `file` with facts of the cluster, as environment.cluster has them")
+	flags.StringSliceVar(&f.allowUnknown, "allow-unknown", nil, "`path` of a value that the chart need not know, as environment.allowUnknown has them")
 	completePlatforms(command)
 	return f
 }
@@ -96,6 +98,9 @@ func (f *plainFlags) check(args []string, withSnapshot, render bool) error {
 func (f *plainFlags) alone() error {
 	if len(f.envFiles) > 0 {
 		return fmt.Errorf("--env-file goes with --helmrelease")
+	}
+	if len(f.allowUnknown) > 0 {
+		return fmt.Errorf("--allow-unknown goes with --values or --helmrelease: an environment has the field allowUnknown")
 	}
 	for _, flag := range []struct{ name, value string }{
 		{"--chart-version", f.chartVersion}, {"--platform", f.platform}, {"--facts", f.facts},
@@ -169,7 +174,7 @@ func (e *env) runPlain(f *plainFlags, form string) error {
 
 // vetPlain finds what is wrong with plain values, and says what it looked at.
 func (e *env) vetPlain(f *plainFlags) (list diag.List, checked []string, err error) {
-	p := compiler.Plain{Version: f.chartVersion, Platform: f.platform}
+	p := compiler.Plain{Version: f.chartVersion, Platform: f.platform, AllowUnknown: f.allowUnknown}
 	if list, err = e.readFacts(f.facts, &p); err != nil {
 		return nil, nil, err
 	}

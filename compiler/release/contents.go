@@ -2,7 +2,10 @@
 
 package release
 
-import "strings"
+import (
+	"fmt"
+	"strings"
+)
 
 // Contents is what kind of file a File is.
 type Contents uint8
@@ -21,7 +24,12 @@ const (
 var contentNames = [...]string{"variables", "values", "a HelmRelease", "objects"}
 
 // String says it in words.
-func (c Contents) String() string { return contentNames[c] }
+func (c Contents) String() string {
+	if int(c) < len(contentNames) {
+		return contentNames[c]
+	}
+	return fmt.Sprintf("contents(%d)", uint8(c))
+}
 
 // Contents tells what a file holds: by its name whether it is YAML, and by its
 // objects which. What can't be read holds values, whose reader tells of it.

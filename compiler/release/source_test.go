@@ -51,6 +51,19 @@ func TestWhereTheChartComesFrom(t *testing.T) {
 	}
 }
 
+func TestAPatchNamesNoChart(t *testing.T) {
+	r, list := Read(File{"patch.yaml", []byte("apiVersion: helm.toolkit.fluxcd.io/v2\nkind: HelmRelease\nmetadata: {name: c}\nspec: {values: {MTU: 1}}\n")}, nil)
+	if r == nil {
+		t.Fatal(list)
+	}
+	if _, list := r.ChartVersion(""); len(list) != 1 || !strings.Contains(list[0].Message, "a patch") || list[0].Positions[0].Line != 4 {
+		t.Error(list)
+	}
+	if v, list := r.ChartVersion("1.17.2"); v != "1.17.2" || len(list) > 0 {
+		t.Error(v, list)
+	}
+}
+
 func TestContents(t *testing.T) {
 	hr := string(releaseOf("a: 1").Data)
 	for _, c := range []struct {

@@ -28,6 +28,8 @@ func (r *Release) ChartVersion(given string) (string, diag.List) {
 		return "", nil
 	case r.Version == "" && r.chartRef:
 		return r.noVersion("chartRef leads to an object that is not among the files, and it has the chart's version")
+	case r.Version == "" && len(r.spec.Fields) > 0 && !stated(&r.spec, "chart"):
+		return r.noVersion("the HelmRelease names no chart: it is a part of one, a patch")
 	case r.Version == "":
 		return r.noVersion("no chart version is stated: Flux takes the newest chart there is, of whatever minor")
 	}
@@ -105,3 +107,6 @@ func allows(c *semver.Constraints, version string) bool {
 	v, err := semver.StrictNewVersion(version)
 	return err == nil && c.Check(v)
 }
+
+// stated tells whether a field is there.
+func stated(n *values.Node, name string) bool { _, ok := n.Lookup(name); return ok }

@@ -43,10 +43,14 @@ func Overlay(under, over Node) Node {
 
 // single are the fields with a name each; of two the last counts.
 func single(fields []Field) []Field {
+	last := make(map[string]int, len(fields))
+	for i := range fields {
+		last[fields[i].Name] = i
+	}
 	var out []Field
-	for i, f := range fields {
-		if !slices.ContainsFunc(fields[i+1:], func(later Field) bool { return later.Name == f.Name }) {
-			out = append(out, f)
+	for i := range fields {
+		if last[fields[i].Name] == i {
+			out = append(out, fields[i])
 		}
 	}
 	return out
