@@ -209,7 +209,9 @@ func (a *adoption) translate(d *diag.Diagnostic) {
 	case ok:
 		below, _, _ = strings.Cut(below, "[")
 		if names, err := values.Split(below); err == nil {
-			d.Positions = a.Values.At(names...)
+			if d.Positions = a.Values.Stated(names...); d.Positions == nil {
+				d.Positions = a.Values.At(names...)
+			}
 		}
 	case strings.HasPrefix(d.Path, "environment.api"):
 		d.Positions = a.Values.At("k8sServiceHost")

@@ -378,7 +378,7 @@ func TestWhatIsWrongIsToldAtItsPlace(t *testing.T) {
 	for _, d := range list {
 		at = append(at, d.Code+" "+d.Positions[0].String())
 	}
-	want := []string{"env/missing-field values.yaml:1:1", "values/unknown-key values.yaml:3:10"}
+	want := []string{"env/missing-field values.yaml:1:1", "values/unknown-key values.yaml:3:3"}
 	if diff := cmp.Diff(want, at); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
