@@ -76,6 +76,7 @@ func TestSARIFFingerprintsStay(t *testing.T) {
 	list := reported()
 	before := writtenSARIF(t, list).Runs[0].Results[0].PartialFingerprints
 	list[0].Positions[0].Line = 1
+	list[0].Message = "put otherwise"
 	after := writtenSARIF(t, list).Runs[0].Results[0].PartialFingerprints
 	if diff := cmp.Diff(before, after); diff != "" || len(before) == 0 {
 		t.Errorf("%v (-before +after)\n%s", before, diff)
@@ -83,6 +84,53 @@ func TestSARIFFingerprintsStay(t *testing.T) {
 	list[0].Path = "environment.values.z"
 	if other := writtenSARIF(t, list).Runs[0].Results[0].PartialFingerprints; cmp.Equal(before, other) {
 		t.Error("another path has the same fingerprint")
+	}
+}
+
+// Two findings of one code at one path are two.
+func TestSARIFFingerprintsDiffer(t *testing.T) {
+	one := Diagnostic{Code: "a/b", Path: "x", Positions: []Position{{"a.cue", 1, 1}}}
+	results := writtenSARIF(t, List{one, one}).Runs[0].Results
+	if cmp.Equal(results[0].PartialFingerprints, results[1].PartialFingerprints) {
+		t.Errorf("both have %v", results[0].PartialFingerprints)
+	}
+}
+
+// Files are told from the source's root; one that lies elsewhere has its whole
+// path, and a name with a colon is no scheme.
+func TestSARIFNamesFiles(t *testing.T) {
+	var list List
+	for _, file := range []string{"/elsewhere/a.cue", "a:b.cue", "dev/x y.cue"} {
+		list = append(list, Diagnostic{Code: "a/b", Positions: []Position{{File: file, Line: 1}}})
+	}
+	run := writtenSARIF(t, list).Runs[0]
+	var got []string
+	for i, a := range run.Artifacts {
+		at := run.Results[i].Locations[0].PhysicalLocation.ArtifactLocation
+		if *at.URI != *a.Location.URI {
+			t.Errorf("artifact %s, location %s", *a.Location.URI, *at.URI)
+		}
+		base := ""
+		if at.URIBaseID != nil {
+			base = *at.URIBaseID + " "
+			if _, ok := run.OriginalUriBaseIds[*at.URIBaseID]; !ok {
+				t.Errorf("nothing says what %s is", *at.URIBaseID)
+			}
+		}
+		got = append(got, base+*at.URI)
+	}
+	if diff := cmp.Diff([]string{"file:///elsewhere/a.cue", "SRCROOT ./a:b.cue", "SRCROOT dev/x%20y.cue"}, got); diff != "" {
+		t.Errorf("(-want +got)\n%s", diff)
+	}
+}
+
+// Every rule has a description, that of a code without a page too: code scanning
+// refuses a report otherwise.
+func TestSARIFRulesAreDescribed(t *testing.T) {
+	for _, rule := range writtenSARIF(t, reported()).Runs[0].Tool.Driver.Rules {
+		if rule.ShortDescription == nil || *rule.ShortDescription.Text == "" {
+			t.Errorf("%s has no description", *rule.ID)
+		}
 	}
 }
 
@@ -124,6 +172,30 @@ func TestJUnit(t *testing.T) {
 			if strings.HasPrefix(c.Name, "rollout/") && !strings.Contains(c.Output, "off <&>\nsee https://example.com/a") {
 				t.Errorf("%s: output %q", c.Name, c.Output)
 			}
+		}
+	}
+}
+
+// A report is XML whatever a message holds, cases of one code and path are one,
+// and a report of nothing has a case that passes.
+func TestJUnitIsXML(t *testing.T) {
+	odd := Diagnostic{Code: "a/b", Path: "x", Message: "\x1b[1m ]]> \x00 \xff", Positions: []Position{{"a\x01.cue", 1, 1}}}
+	mild := odd
+	mild.Severity = Warning
+	for _, list := range []List{nil, {odd, mild, mild, odd}} {
+		var b bytes.Buffer
+		if err := list.WriteJUnit(&b, nil); err != nil {
+			t.Fatal(err)
+		}
+		var got struct {
+			Tests    int `xml:"tests,attr"`
+			Failures int `xml:"failures,attr"`
+		}
+		if err := xml.Unmarshal(b.Bytes(), &got); err != nil {
+			t.Fatalf("%v\n%s", err, b.Bytes())
+		}
+		if got.Tests != 1 || got.Failures != min(len(list), 1) {
+			t.Errorf("%d findings: %d tests, %d failures", len(list), got.Tests, got.Failures)
 		}
 	}
 }

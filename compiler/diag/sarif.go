@@ -5,8 +5,10 @@ package diag
 import (
 	"crypto/sha256"
 	"encoding/hex"
+	"fmt"
 	"io"
 	"net/url"
+	"path"
 	"strings"
 	"unicode/utf16"
 
@@ -26,7 +28,10 @@ func (l List) WriteSARIF(w io.Writer, version, whole string, pages []Page, read 
 	run := sarif.NewRunWithInformationURI("plumb", informationURI)
 	run.Tool.Driver.Version = &version
 	run.WithColumnKind("utf16CodeUnits")
-	s := sarifWriter{run: run, whole: whole, lines: map[string][]string{}, read: read}
+	run.WithOriginalUriBaseIds(map[string]sarif.ArtifactLocation{
+		sourceRoot: *sarif.NewArtifactLocation().WithDescription(sarif.NewTextMessage("the folder that plumb ran in")),
+	})
+	s := sarifWriter{run: run, whole: whole, lines: map[string][]string{}, seen: map[string]int{}, read: read}
 	for _, page := range pages {
 		s.rule(page)
 	}
@@ -42,12 +47,17 @@ type sarifWriter struct {
 	run   *sarif.Run
 	whole string
 	lines map[string][]string
+	seen  map[string]int // results so far, by fingerprint
 	read  func(file string) ([]byte, error)
 }
 
 func (s *sarifWriter) rule(p Page) {
 	help := p.Why + "\n\n" + p.Mend
 	markdown := "## " + p.Title + "\n\n" + p.Why + "\n\n" + p.Mend + "\n"
+	if p.Bad != "" {
+		help += "\n\nInstead of\n\n" + p.Bad + "\n\nwrite\n\n" + p.Good
+		markdown += "\nInstead of\n\n```\n" + p.Bad + "\n```\n\nwrite\n\n```\n" + p.Good + "\n```\n"
+	}
 	for _, address := range p.URLs {
 		markdown += "\n- <" + address + ">"
 	}
@@ -62,11 +72,13 @@ func (s *sarifWriter) rule(p Page) {
 }
 
 func (s *sarifWriter) result(d *Diagnostic) {
-	s.run.AddRule(d.Code) // a team's own may have no page
+	if rule := s.run.AddRule(d.Code); rule.ShortDescription == nil { // without a page
+		rule.WithShortDescription(sarif.NewMultiformatMessageString().WithText(d.Code))
+	}
 	result := s.run.CreateResultForRule(d.Code).
 		WithLevel(d.Severity.sarif()).
 		WithMessage(sarif.NewTextMessage(d.Line())).
-		WithPartialFingerprints(map[string]string{"codeAndPath/v1": fingerprint(d)})
+		WithPartialFingerprints(map[string]string{"codeAndPath/v1": s.fingerprint(d)})
 	result.Locations = nil
 	places := d.Positions
 	if len(places) == 0 {
@@ -80,14 +92,13 @@ func (s *sarifWriter) result(d *Diagnostic) {
 
 // location gives a place with a line; code scanning drops results without.
 func (s *sarifWriter) location(at Position) *sarif.Location {
-	s.run.AddDistinctArtifact(uri(at.File))
+	file := artifact(at.File)
+	s.run.AddDistinctArtifact(*file.URI).WithLocation(file)
 	region := sarif.NewRegion().WithStartLine(max(at.Line, 1))
 	if at.Line > 0 && at.Column > 0 {
 		region.WithStartColumn(s.column(at))
 	}
-	return sarif.NewLocationWithPhysicalLocation(sarif.NewPhysicalLocation().
-		WithArtifactLocation(sarif.NewArtifactLocation().WithURI(uri(at.File)).WithURIBaseID(sourceRoot)).
-		WithRegion(region))
+	return sarif.NewLocationWithPhysicalLocation(sarif.NewPhysicalLocation().WithArtifactLocation(file).WithRegion(region))
 }
 
 // column counts in UTF-16 units instead of bytes.
@@ -105,13 +116,23 @@ func (s *sarifWriter) column(at Position) int {
 	return len(utf16.Encode([]rune(lines[at.Line-1][:at.Column-1]))) + 1
 }
 
-// fingerprint stays when lines move.
-func fingerprint(d *Diagnostic) string {
-	sum := sha256.Sum256([]byte(d.Code + "\x00" + d.Path + "\x00" + d.first().File + "\x00" + d.Message))
-	return hex.EncodeToString(sum[:16])
+// fingerprint stays when lines move and when a message is put otherwise. Findings
+// of one code at one path are told apart by their order.
+func (s *sarifWriter) fingerprint(d *Diagnostic) string {
+	sum := sha256.Sum256([]byte(d.Code + "\x00" + d.Path + "\x00" + d.first().File))
+	text := hex.EncodeToString(sum[:16])
+	s.seen[text]++
+	return fmt.Sprintf("%s:%d", text, s.seen[text])
 }
 
-func uri(file string) string { return (&url.URL{Path: file}).EscapedPath() }
+// artifact names a file: from the source's root if it lies there, else by its
+// whole path.
+func artifact(file string) *sarif.ArtifactLocation {
+	if path.IsAbs(file) {
+		return sarif.NewArtifactLocation().WithURI((&url.URL{Scheme: "file", Path: file}).String())
+	}
+	return sarif.NewArtifactLocation().WithURI((&url.URL{Path: file}).String()).WithURIBaseID(sourceRoot)
+}
 
 // sarif is the severity's name among the levels.
 func (s Severity) sarif() string {
