@@ -5,7 +5,9 @@ package main
 import (
 	"encoding/json"
 	"fmt"
+	"io"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/spf13/cobra"
 
@@ -26,8 +28,12 @@ With -o json it prints {"pages": [{"code", "severity", "title", "why", "mend",
 		Example: `  plumb explain
   plumb explain values/unknown-key
   plumb explain api/ -o markdown`,
-		ValidArgsFunction: func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
-			return codesOf(explain.Pages(nil)), cobra.ShellCompDirectiveNoFileComp
+		ValidArgsFunction: func(*cobra.Command, []string, string) ([]cobra.Completion, cobra.ShellCompDirective) {
+			team, _, err := e.teamRules()
+			if err != nil {
+				team = nil // completion is quiet
+			}
+			return codesOf(explain.Pages(team)), cobra.ShellCompDirectiveNoFileComp
 		},
 	}
 	output := outputFlag(command, "text", "json", "markdown")
@@ -36,60 +42,70 @@ With -o json it prints {"pages": [{"code", "severity", "title", "why", "mend",
 		if err != nil {
 			return err
 		}
-		all := explain.Pages(team)
-		pages := all
-		for i, word := range args {
-			found, err := explain.Find(all, word)
-			if err != nil {
-				return err
-			}
-			if i == 0 {
-				pages = nil
-			}
-			pages = append(pages, found...)
+		pages, err := explain.Select(explain.Pages(team), args)
+		if err != nil {
+			return err
 		}
 		return e.printPages(pages, output.value, len(args) == 0)
 	}
 	return command
 }
 
-func codesOf(pages []diag.Page) []string {
-	var list []string
+// codesOf completes codes, each with its title.
+func codesOf(pages []diag.Page) []cobra.Completion {
+	var list []cobra.Completion
 	for _, p := range pages {
-		list = append(list, p.Code)
+		list = append(list, cobra.CompletionWithDesc(p.Code, p.Title))
 	}
 	return list
+}
+
+// pagesReport is what `plumb explain -o json` prints.
+type pagesReport struct {
+	Pages []diag.Page `json:"pages"`
 }
 
 // printPages prints pages, or a line for each.
 func (e *env) printPages(pages []diag.Page, form string, lines bool) error {
 	switch {
 	case form == "json":
-		enc := json.NewEncoder(e.stdout)
-		enc.SetEscapeHTML(false)
-		enc.SetIndent("", "  ")
-		return enc.Encode(struct {
-			Pages []diag.Page `json:"pages"`
-		}{pages})
-	case lines && form == "text":
-		for _, p := range pages {
-			fmt.Fprintf(e.stdout, "%-26s %-8s %s\n", p.Code, p.Severity, p.Title)
-		}
-		return nil
+		return printJSON(e.stdout, pagesReport{pages})
+	case form == "markdown":
+		return printTo(e.stdout, explain.Markdown(pages))
+	case lines:
+		return printTo(e.stdout, listOf(pages))
 	}
-	for i, p := range pages {
-		if i > 0 {
-			fmt.Fprintln(e.stdout)
-		}
-		write := textPage
-		if form == "markdown" {
-			write = markdownPage
-		}
-		if _, err := fmt.Fprint(e.stdout, write(p)); err != nil {
-			return err
-		}
+	var texts []string
+	for _, p := range pages {
+		texts = append(texts, textPage(p))
 	}
-	return nil
+	return printTo(e.stdout, strings.Join(texts, "\n"))
+}
+
+// listOf is a line for each page, in columns.
+func listOf(pages []diag.Page) string {
+	width := 0
+	for _, p := range pages {
+		width = max(width, len(p.Code))
+	}
+	var b strings.Builder
+	for _, p := range pages {
+		fmt.Fprintf(&b, "%-*s  %-7s  %s\n", width, p.Code, p.Severity, p.Title)
+	}
+	return b.String()
+}
+
+func printTo(w io.Writer, text string) error {
+	_, err := io.WriteString(w, text)
+	return err
+}
+
+// printJSON prints a report, indented.
+func printJSON(w io.Writer, report any) error {
+	enc := json.NewEncoder(w)
+	enc.SetEscapeHTML(false)
+	enc.SetIndent("", "  ")
+	return enc.Encode(report)
 }
 
 // textWidth is where lines of text end.
@@ -107,23 +123,6 @@ func textPage(p diag.Page) string {
 	return b.String()
 }
 
-func markdownPage(p diag.Page) string {
-	var b strings.Builder
-	fmt.Fprintf(&b, "## `%s`\n\n**%s** (%s)\n\n%s\n\n%s\n", p.Code, p.Title, p.Severity, joined(p.Why), joined(p.Mend))
-	if p.Bad != "" {
-		fmt.Fprintf(&b, "\nInstead of\n\n```cue\n%s\n```\n\nwrite\n\n```cue\n%s\n```\n", p.Bad, p.Good)
-	}
-	for i, address := range p.URLs {
-		if i == 0 {
-			b.WriteString("\n")
-		}
-		fmt.Fprintf(&b, "- <%s>\n", address)
-	}
-	return b.String()
-}
-
-func joined(text string) string { return strings.Join(strings.Fields(text), " ") }
-
 func indented(text string) string { return "  " + strings.ReplaceAll(text, "\n", "\n  ") }
 
 // wrap breaks a text into lines.
@@ -131,7 +130,7 @@ func wrap(text string) string {
 	var lines []string
 	line := ""
 	for _, word := range strings.Fields(text) {
-		if line != "" && len(line)+1+len(word) > textWidth {
+		if line != "" && utf8.RuneCountInString(line)+1+utf8.RuneCountInString(word) > textWidth {
 			lines, line = append(lines, line), ""
 		}
 		if line != "" {

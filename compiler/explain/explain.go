@@ -23,27 +23,38 @@ import (
 )
 
 //go:embed pages.yaml
-var text []byte
+var ofPasses []byte
 
 //go:embed flux.yaml
-var fluxText []byte
+var ofReleases []byte
 
-// passes are the pages of the compiler's passes.
-var passes = sync.OnceValue(func() []diag.Page {
-	var list, more []diag.Page
-	if err := errors.Join(yaml.UnmarshalStrict(text, &list), yaml.UnmarshalStrict(fluxText, &more)); err != nil {
-		panic(err) // the pages are part of the program; their tests read them
+//go:embed snapshot.yaml
+var ofObjects []byte
+
+// parse reads pages that are part of the program; their tests read them too.
+func parse(text []byte) []diag.Page {
+	var list []diag.Page
+	if err := yaml.UnmarshalStrict(text, &list); err != nil {
+		panic(err)
 	}
-	list = append(list, more...)
+	for i := range list {
+		list[i].Bad, list[i].Good = strings.TrimSpace(list[i].Bad), strings.TrimSpace(list[i].Good)
+	}
+	return list
+}
+
+// own are the pages of the compiler's passes, and of what is said of a cluster's
+// objects. The former weigh what the passes say.
+var own = sync.OnceValue(func() []diag.Page {
+	list := append(parse(ofPasses), parse(ofReleases)...)
 	weighed := map[string]diag.Severity{}
 	for _, code := range Codes() {
 		weighed[code.ID] = code.Severity
 	}
 	for i := range list {
 		list[i].Severity = weighed[list[i].Code]
-		list[i].Bad, list[i].Good = strings.TrimSpace(list[i].Bad), strings.TrimSpace(list[i].Good)
 	}
-	return list
+	return append(list, parse(ofObjects)...)
 })
 
 // Codes gives every code that something else than a rule finds: the passes of the
@@ -58,7 +69,7 @@ func Codes() []values.Code {
 
 // Pages gives a page for each code, sorted, those of a team's rules included.
 func Pages(team *rules.Set) []diag.Page {
-	list := slices.Clone(passes())
+	list := slices.Clone(own())
 	all := compiler.Rules()
 	if team != nil {
 		all = append(slices.Clone(all), team.Rules...)
@@ -90,4 +101,24 @@ func Find(pages []diag.Page, word string) ([]diag.Page, error) {
 		hint = fmt.Sprintf("did you mean %q?", near)
 	}
 	return nil, fmt.Errorf("no finding has the code %q: %s", word, hint)
+}
+
+// Select gives the pages that words name, each once and in the words' order; all
+// without a word. The error names every word that no page has.
+func Select(pages []diag.Page, words []string) ([]diag.Page, error) {
+	if len(words) == 0 {
+		return pages, nil
+	}
+	var list []diag.Page
+	var errs []error
+	for _, word := range words {
+		found, err := Find(pages, word)
+		errs = append(errs, err)
+		for _, p := range found {
+			if !slices.ContainsFunc(list, func(other diag.Page) bool { return other.Code == p.Code }) {
+				list = append(list, p)
+			}
+		}
+	}
+	return list, errors.Join(errs...)
 }
