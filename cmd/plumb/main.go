@@ -42,6 +42,7 @@ var errFindings = errors.New("there are findings")
 
 // commands makes every command of the root, in the order of its help.
 var commands = []func(*env) *cobra.Command{
+	newInitCommand,
 	newVetCommand,
 	newExplainCommand,
 	newBuildCommand,
