@@ -28,8 +28,10 @@ type Facts struct {
 }
 
 // ReadFacts reads an object of YAML or JSON, typed by schema.#Cluster as an
-// environment's cluster is. The file name is for the places alone. The Facts
-// are nil exactly where a finding is an Error.
+// environment's cluster is. The file name is for the places alone. A fact of
+// another type is a warning, for who has plain values has his facts from notes
+// and not from a schema: rules read what can be read of it. The Facts are nil
+// exactly where a finding is an Error.
 func ReadFacts(file string, data []byte) (*Facts, diag.List) {
 	r := &reader{context: newContext(), places: &places{folder: "."}}
 	f := r.facts(file, data)
@@ -56,13 +58,30 @@ func (r *reader) facts(file string, data []byte) *Facts {
 	r.safetyNet(whole, value)
 	r.findings = append(r.findings, r.consequences...)
 	f := &Facts{value: value, places: r.places}
+	if r.loosen() {
+		f.value = written
+	}
 	if r.findings.Count(diag.Error) == 0 {
-		r.reportAll(codeBadValue, value.Decode(&f.Data))
+		r.reportAll(codeBadValue, f.value.Decode(&f.Data))
 	}
 	if r.findings.Count(diag.Error) > 0 {
 		return nil
 	}
 	return f
+}
+
+// loosen makes warnings of facts that are of another type, and tells whether there
+// are any.
+func (r *reader) loosen() bool {
+	loosened := false
+	for i := range r.findings {
+		d := &r.findings[i]
+		switch d.Code {
+		case codeWrongType, codeNotOneOf, codeBadValue:
+			d.Severity, d.Hint, loosened = diag.Warning, "what can't be read of it counts as not stated", true
+		}
+	}
+	return loosened
 }
 
 // factsObject is what a file holds as one expression; one without anything in
