@@ -4,6 +4,7 @@ package main
 
 import (
 	"os"
+	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
@@ -12,8 +13,8 @@ import (
 // Each `plumb …` command line of the documents is one that there is, with flags
 // that it has.
 func TestDocumentsNameCommandsThatExist(t *testing.T) {
-	root, seen := newRootCommand(&env{}), 0
-	for _, file := range []string{"../../docs/DRIFT.md", "../../docs/ARCHITECTURE.md"} {
+	seen := 0
+	for _, file := range []string{"../../docs/DRIFT.md", "../../docs/ARCHITECTURE.md", "../../docs/CODES.md", "../../docs/RULES.md"} {
 		data, err := os.ReadFile(file)
 		if err != nil {
 			t.Fatal(err)
@@ -21,20 +22,47 @@ func TestDocumentsNameCommandsThatExist(t *testing.T) {
 		text := strings.Join(strings.Fields(string(data)), " ")
 		for _, m := range regexp.MustCompile("`(plumb [a-z][^`]*)`").FindAllStringSubmatch(text, -1) {
 			seen++
-			words := strings.Fields(m[1])[1:]
-			command, _, err := root.Find(words)
-			if err != nil || command == root {
-				t.Errorf("%s: %q is no command", file, m[1])
-				continue
-			}
-			for _, word := range words {
-				if name, long := strings.CutPrefix(word, "--"); long && command.Flags().Lookup(name) == nil && command.InheritedFlags().Lookup(name) == nil {
-					t.Errorf("%s: %q: plumb %s has no flag --%s", file, m[1], command.Name(), name)
-				}
-			}
+			exists(t, file, m[1])
 		}
 	}
 	if seen < 15 {
 		t.Errorf("%d command lines were found, want at least 15", seen)
+	}
+}
+
+// exists holds a command line to the commands and flags that there are.
+func exists(t *testing.T, where, line string) {
+	t.Helper()
+	line, _, _ = strings.Cut(line, "  #")
+	words, root := strings.Fields(line)[1:], newRootCommand(&env{})
+	command, _, err := root.Find(words)
+	if err != nil || command == root {
+		t.Errorf("%s: %q is no command", where, line)
+		return
+	}
+	for _, word := range words {
+		name, long := strings.CutPrefix(word, "--")
+		name, _, _ = strings.Cut(name, "=")
+		if long && command.Flags().Lookup(name) == nil && command.InheritedFlags().Lookup(name) == nil {
+			t.Errorf("%s: %q: plumb %s has no flag --%s", where, line, command.Name(), name)
+		}
+	}
+}
+
+// So is each line of a page of `plumb catalog`.
+func TestCatalogNamesCommandsThatExist(t *testing.T) {
+	root, err := filepath.Abs("../..")
+	if err != nil {
+		t.Fatal(err)
+	}
+	page, seen := runPlumb(t, root, []string{"catalog", "dev"}), 0
+	for line := range strings.SplitSeq(page, "\n") {
+		if line = strings.TrimSpace(line); strings.HasPrefix(line, "plumb ") {
+			seen++
+			exists(t, "catalog dev", line)
+		}
+	}
+	if seen < 7 {
+		t.Errorf("%d command lines were found, want at least 7", seen)
 	}
 }

@@ -45,6 +45,7 @@ var commands = []func(*env) *cobra.Command{
 	newInitCommand,
 	newVetCommand,
 	newExplainCommand,
+	newCatalogCommand,
 	newBuildCommand,
 	newImportCommand,
 	newVersionCommand,

@@ -27,6 +27,13 @@ var (
 	certificates = regexp.MustCompile(`(?i)(^|[a-z._-])tls$|^tls|^ca$|cabundle|certs?$|certificates?$|^ssl$`)
 )
 
+// Mask gives a value, nested as it may be, without what is secret in it. names
+// are the path that leads to it.
+func Mask(v any, names ...string) any {
+	var m masker
+	return m.value(v, names)
+}
+
 // masker masks what is secret below a path.
 type masker struct{ found bool }
 
