@@ -119,8 +119,8 @@ func (c *compilation) lower() {
 // all is Load's to tell.
 func (c *compilation) check(table *values.Table, node values.Node) {
 	options := values.Options{Root: "environment.values"}
-	for _, pattern := range c.env.AllowUnknown {
-		options.Allow = append(options.Allow, values.Allow{Pattern: pattern, Positions: c.env.Positions("allowUnknown")})
+	for _, allowed := range c.env.AllowUnknown {
+		options.Allow = append(options.Allow, values.Allow{Pattern: allowed.Path, Reason: allowed.Reason, Positions: c.env.Positions("allowUnknown")})
 	}
 	for _, d := range table.Check(node, options) {
 		if d.Code == values.CodeNullOnly {

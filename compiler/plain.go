@@ -52,7 +52,7 @@ func VetPlain(p Plain, options ...Option) diag.List {
 	}
 	check := values.Options{Root: p.Root}
 	for _, pattern := range p.AllowUnknown {
-		check.Allow = append(check.Allow, values.Allow{Pattern: pattern})
+		check.Allow = append(check.Allow, values.Allow{Pattern: pattern, Reason: "--allow-unknown"})
 	}
 	c := newCompilation(nil, options)
 	c.list = table.Check(p.Values, check)

@@ -209,7 +209,7 @@ func (w *writer) weights(p *Page) {
 			rows = append(rows, []string{code(r.Code), code(r.Severity), text(r.Reason), placed(r.Places)})
 		}
 		for _, allowed := range p.Allowed {
-			rows = append(rows, []string{code("values/unknown-key"), "let pass", "allowUnknown: " + code(allowed), ""})
+			rows = append(rows, []string{code("values/unknown-key"), "let pass", text(allowed.Reason) + " (allowUnknown: " + code(allowed.Path) + ")", ""})
 		}
 		w.table([]string{"code", "weighs", "why", "written in"}, rows)
 	})

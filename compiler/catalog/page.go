@@ -35,16 +35,16 @@ type Page struct {
 	Purpose  string `json:"purpose"` // in a sentence
 	Chart    Chart  `json:"chart"`
 	// APIServer is HOST:PORT as nodes dial it; "" is by the ClusterIP.
-	APIServer string    `json:"apiServer"`
-	Datapath  Datapath  `json:"datapath"`
-	Facts     []Setting `json:"facts"` // of the cluster
-	Parts     []Part    `json:"parts"`
-	Links     []Link    `json:"links"`
-	Features  []Feature `json:"features"` // that are on
-	Services  []Service `json:"services"` // that the environment declares
-	Weights   []Weight  `json:"weights"`  // findings that weigh otherwise here
-	Allowed   []string  `json:"allowed"`  // unknown values that are let pass
-	Flux      Flux      `json:"flux"`
+	APIServer string         `json:"apiServer"`
+	Datapath  Datapath       `json:"datapath"`
+	Facts     []Setting      `json:"facts"` // of the cluster
+	Parts     []Part         `json:"parts"`
+	Links     []Link         `json:"links"`
+	Features  []Feature      `json:"features"` // that are on
+	Services  []Service      `json:"services"` // that the environment declares
+	Weights   []Weight       `json:"weights"`  // findings that weigh otherwise here
+	Allowed   []load.Allowed `json:"allowed"`  // unknown values that are let pass
+	Flux      Flux           `json:"flux"`
 }
 
 // Chart is Cilium's Helm chart.
@@ -113,7 +113,7 @@ func Describe(c Compiled) (*Page, error) {
 		Features: features(env, effective),
 		Services: services(env),
 		Weights:  weights(env),
-		Allowed:  slices.Concat([]string{}, env.AllowUnknown),
+		Allowed:  slices.Concat([]load.Allowed{}, env.AllowUnknown),
 		Flux: Flux{env.Flux.Namespace, env.Flux.Source.Kind + "/" + env.Flux.Source.Name, env.Flux.Path,
 			env.Flux.Release.Namespace + "/" + env.Flux.Release.Name, env.Flux.DriftDetection},
 	}

@@ -60,7 +60,7 @@ func TestPagesSayEnough(t *testing.T) {
 
 func TestFind(t *testing.T) {
 	pages := explain.Pages(nil)
-	for word, want := range map[string]int{"values/unknown-key": 1, "values/": 16, "values": 16} {
+	for word, want := range map[string]int{"values/unknown-key": 1, "values/": 17, "values": 17} {
 		if got, err := explain.Find(pages, word); err != nil || len(got) != want {
 			t.Errorf("%s: %d pages, %v, want %d", word, len(got), err, want)
 		}

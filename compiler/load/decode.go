@@ -30,8 +30,9 @@ func (r *reader) salvage(v cue.Value, env *Environment) {
 	env.AllowUnknown = nil
 	paths, _ := fieldsOf(v.LookupPath(cue.ParsePath("allowUnknown")))
 	for _, p := range paths {
-		if path, err := p.value.String(); err == nil {
-			env.AllowUnknown = append(env.AllowUnknown, path)
+		var allowed Allowed
+		if err := p.value.Decode(&allowed); err == nil && allowed.Path != "" {
+			env.AllowUnknown = append(env.AllowUnknown, allowed)
 		}
 	}
 }

@@ -3,6 +3,7 @@
 package load
 
 import (
+	"encoding/json"
 	"net/netip"
 	"strings"
 
@@ -27,7 +28,7 @@ type Environment struct {
 	Datapath     Datapath           `json:"datapath"`
 	Flux         Flux               `json:"flux"`
 	Rules        map[string]Rule    `json:"rules"`
-	AllowUnknown []string           `json:"allowUnknown"`
+	AllowUnknown []Allowed          `json:"allowUnknown"`
 
 	// Values are the free Helm values, evaluated. They may hold errors where the
 	// environment is not complete.
@@ -99,6 +100,21 @@ type FluxSource struct {
 type Release struct {
 	Name      string `json:"name"`
 	Namespace string `json:"namespace"`
+}
+
+// Allowed is a Helm value that is right although the chart does not know it.
+type Allowed struct {
+	Path   string `json:"path"`
+	Reason string `json:"reason"` // "" for a bare path
+}
+
+// UnmarshalJSON takes a bare path too.
+func (a *Allowed) UnmarshalJSON(data []byte) error {
+	if len(data) > 0 && data[0] == '"' {
+		return json.Unmarshal(data, &a.Path)
+	}
+	type plain Allowed
+	return json.Unmarshal(data, (*plain)(a))
 }
 
 // Rule changes how a finding is treated.

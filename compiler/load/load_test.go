@@ -115,7 +115,7 @@ environment: {
 	if env == nil || env.Complete || !cmp.Equal(codes(list), []string{codeWrongType, codeWrongType, codeIncomplete}) {
 		t.Fatalf("%v, %v", env != nil, list)
 	}
-	if env.Chart.Version != "1.17.2" || !cmp.Equal(env.AllowUnknown, []string{"a", "b.c"}) {
+	if env.Chart.Version != "1.17.2" || !cmp.Equal(env.AllowUnknown, []Allowed{{Path: "a"}, {Path: "b.c"}}) {
 		t.Errorf("%+v", env)
 	}
 	if mtu, err := env.Values.LookupPath(cue.ParsePath("MTU")).Int64(); err != nil || mtu != 1450 {

@@ -3,6 +3,7 @@
 package values
 
 import (
+	"fmt"
 	"strings"
 
 	"plumbline.dev/plumbline/compiler/diag"
@@ -13,6 +14,7 @@ import (
 // all below: "extras", "hubble.my*", "*.mirror".
 type Allow struct {
 	Pattern   string
+	Reason    string // why; "" is told of
 	Positions []diag.Position
 }
 
@@ -34,6 +36,10 @@ func (c *checker) parseAllow(allow []Allow) *allowances {
 			c.add(CodeAllowBad, "", a.Positions, "write a path such as hubble.mirror or extras.*",
 				"allowUnknown %q is no pattern: want names with dots between", a.Pattern)
 			continue
+		}
+		if a.Reason == "" {
+			c.add(CodeAllowUnreasoned, "", a.Positions, fmt.Sprintf("write {path: %q, reason: \"…\"}", a.Pattern),
+				"allowUnknown %q lets a value pass and says no reason", a.Pattern)
 		}
 		out.patterns = append(out.patterns, pattern{Allow: a, names: names})
 	}

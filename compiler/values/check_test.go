@@ -63,7 +63,11 @@ func checkArchive(t *testing.T, archive *txtar.Archive) diag.List {
 		switch {
 		case f.Name == "allow":
 			for i, line := range strings.Split(strings.TrimSuffix(string(f.Data), "\n"), "\n") {
-				options.Allow = append(options.Allow, Allow{line, []diag.Position{{File: "allow", Line: i + 1, Column: 1}}})
+				path, reason, given := strings.Cut(line, " # ")
+				if !given {
+					reason = "a reason"
+				}
+				options.Allow = append(options.Allow, Allow{path, reason, []diag.Position{{File: "allow", Line: i + 1, Column: 1}}})
 			}
 		case f.Name == "values.yaml":
 			node, found = FromYAML(f.Name, f.Data)

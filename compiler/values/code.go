@@ -6,21 +6,22 @@ import "plumbline.dev/plumbline/compiler/diag"
 
 // The codes of the diagnostics that this package gives. They are stable.
 const (
-	CodeUnknown     = "values/unknown-key"
-	CodeType        = "values/wrong-type"
-	CodeEnum        = "values/not-in-enum"
-	CodeRemoved     = "values/removed-key"
-	CodeRenamed     = "values/renamed-key"
-	CodeDeprecated  = "values/deprecated-key"
-	CodeIgnored     = "values/ignored-key"
-	CodeNullOnly    = "values/null-type-upstream"
-	CodeNullObject  = "values/null-object"
-	CodeIncomplete  = "values/incomplete"
-	CodeAllowed     = "values/allowed-key"
-	CodeAllowUnused = "values/allow-unused"
-	CodeAllowBad    = "values/allow-invalid"
-	CodeSyntax      = "values/yaml-syntax"
-	CodeDuplicate   = "values/duplicate-key"
+	CodeUnknown         = "values/unknown-key"
+	CodeType            = "values/wrong-type"
+	CodeEnum            = "values/not-in-enum"
+	CodeRemoved         = "values/removed-key"
+	CodeRenamed         = "values/renamed-key"
+	CodeDeprecated      = "values/deprecated-key"
+	CodeIgnored         = "values/ignored-key"
+	CodeNullOnly        = "values/null-type-upstream"
+	CodeNullObject      = "values/null-object"
+	CodeIncomplete      = "values/incomplete"
+	CodeAllowed         = "values/allowed-key"
+	CodeAllowUnused     = "values/allow-unused"
+	CodeAllowBad        = "values/allow-invalid"
+	CodeAllowUnreasoned = "values/allow-unreasoned"
+	CodeSyntax          = "values/yaml-syntax"
+	CodeDuplicate       = "values/duplicate-key"
 )
 
 // Code is what a diagnostic of that code is about.
@@ -45,6 +46,7 @@ func Codes() []Code {
 		{CodeIncomplete, diag.Error, "a key without a concrete value"},
 		{CodeAllowed, diag.Info, "an unknown key that allowUnknown lets pass"},
 		{CodeAllowUnused, diag.Warning, "an entry of allowUnknown that matches no key"},
+		{CodeAllowUnreasoned, diag.Warning, "an entry of allowUnknown without a reason"},
 		{CodeAllowBad, diag.Error, "an entry of allowUnknown that is no pattern"},
 		{CodeSyntax, diag.Error, "values that are not YAML, or not an object"},
 		{CodeDuplicate, diag.Error, "a key that is written twice in one object"},
