@@ -113,7 +113,7 @@ func Describe(c Compiled) (*Page, error) {
 		Features: features(env, effective),
 		Services: services(env),
 		Weights:  weights(env),
-		Allowed:  slices.Concat([]load.Allowed{}, env.AllowUnknown),
+		Allowed:  append([]load.Allowed{}, env.AllowUnknown...),
 		Flux: Flux{env.Flux.Namespace, env.Flux.Source.Kind + "/" + env.Flux.Source.Name, env.Flux.Path,
 			env.Flux.Release.Namespace + "/" + env.Flux.Release.Name, env.Flux.DriftDetection},
 	}
@@ -196,4 +196,4 @@ func weights(env *load.Environment) []Weight {
 }
 
 // places are positions that JSON has as a list.
-func places(list []diag.Position) []diag.Position { return slices.Concat([]diag.Position{}, list) }
+func places(list []diag.Position) []diag.Position { return append([]diag.Position{}, list...) }
