@@ -20,13 +20,20 @@ type Printer struct {
 	Verbose bool
 	JSON    bool
 
-	steps   []stepJSON
-	current *stepJSON
+	steps   []Step
+	current *Step
 	started time.Time
 }
 
-// stepJSON is a step in the JSON document.
-type stepJSON struct {
+// Document is the JSON form of a demonstration.
+type Document struct {
+	OK      bool    `json:"ok"` // every check held
+	Seconds float64 `json:"seconds"`
+	Steps   []Step  `json:"steps"`
+}
+
+// Step is a step of a Document.
+type Step struct {
 	Title   string            `json:"title"`
 	OK      bool              `json:"ok"`
 	Seconds float64           `json:"seconds"`
@@ -41,7 +48,7 @@ func (p *Printer) step(title string, do func() error) error {
 		p.started = time.Now()
 	}
 	begin := time.Now()
-	p.steps = append(p.steps, stepJSON{Title: title, Lines: []string{}})
+	p.steps = append(p.steps, Step{Title: title, Lines: []string{}})
 	p.current = &p.steps[len(p.steps)-1]
 	p.printf("%s\n", p.paint("1", fmt.Sprintf("%d. %s", len(p.steps), title)))
 	err := do()
@@ -61,11 +68,7 @@ func (p *Printer) Finish(err error) error {
 	if p.JSON {
 		encoder := json.NewEncoder(p.Out)
 		encoder.SetIndent("", "  ")
-		return encoder.Encode(struct {
-			OK      bool       `json:"ok"`
-			Seconds float64    `json:"seconds"`
-			Steps   []stepJSON `json:"steps"`
-		}{err == nil, time.Since(p.started).Seconds(), p.steps})
+		return encoder.Encode(Document{err == nil, time.Since(p.started).Seconds(), p.steps})
 	}
 	if err == nil {
 		p.printf("%s in %s: every check held.\n", p.paint("1;32", "Done"), elapsed(p.started))
