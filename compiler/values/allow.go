@@ -4,6 +4,7 @@ package values
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"plumbline.dev/plumbline/compiler/diag"
@@ -71,6 +72,16 @@ func (c *checker) allowed(path string, at []diag.Position) bool {
 	}
 	c.add(CodeAllowed, path, at, "", "%s does nothing in the Cilium %s chart; allowUnknown %q lets it pass", show(path), c.table.Minor, first)
 	return true
+}
+
+// allowsBelow tells whether some pattern is about keys below the path: each of
+// them is judged then, instead of the path as a whole.
+func (c *checker) allowsBelow(path string) bool {
+	names, err := Split(path)
+	return err == nil && slices.ContainsFunc(c.allow.patterns, func(p pattern) bool {
+		around := pattern{names: p.names[:min(len(names), len(p.names))]}
+		return len(p.names) > len(names) && around.covers(names)
+	})
 }
 
 func (p *pattern) covers(names []string) bool {

@@ -41,6 +41,13 @@ func (c *checker) unknownKey(f *Field, path, hint string) {
 	if c.allowed(path, f.places()) {
 		return
 	}
+	if c.allowsBelow(path) && len(f.Value.Fields) > 0 {
+		for i := range f.Value.Fields {
+			inner := &f.Value.Fields[i]
+			c.unknownKey(inner, Join(path, inner.Name), "")
+		}
+		return
+	}
 	written := ""
 	if f.Written != "" {
 		written = fmt.Sprintf(" (written %s, which YAML reads as %s)", f.Written, f.Name)
