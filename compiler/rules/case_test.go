@@ -58,8 +58,6 @@ func TestCases(t *testing.T) {
 	}
 }
 
-type diagnostic = diag.Diagnostic
-
 func own(t *testing.T) *rules.Set {
 	t.Helper()
 	set, list := rules.Own()
@@ -100,9 +98,8 @@ func judge(t *testing.T, set *rules.Set, file txtar.File, fired map[string]bool)
 	author := object("values")
 	in := rules.Input{Values: table.Effective(author), Author: author, Chart: chart, Platform: text("platform", ""), Typed: true,
 		Cluster: object("facts"), Release: object("release"), Load: object("load")}
-	equal(t, set, in, file.Name)
 	var b strings.Builder
-	for _, d := range set.Judge(in) {
+	for _, d := range equal(t, set, in, file.Name) {
 		fired[d.Code] = true
 		if d.Code == rules.CodeBroken {
 			t.Errorf("%v %s", d.Positions, d.Line())

@@ -4,14 +4,11 @@ package rules
 
 import "plumbline.dev/plumbline/compiler/diag"
 
-// JudgeAll is Judge without the choice of what is relevant.
+// JudgeAll is Judge without guards.
 func (s *Set) JudgeAll(in Input) diag.List {
 	facts := Facts(in.Cluster)
 	if in.Release == nil {
 		in.Release = releaseOf(facts)
 	}
-	return s.judge(in, facts, nil)
+	return s.judge(in, facts, false)
 }
-
-// Standing and CommonPlatforms are what the choice relies on.
-var Standing, CommonPlatforms = standing, commonPlatforms

@@ -47,19 +47,20 @@ func (s *Set) Judge(in Input) diag.List {
 	if in.Release == nil {
 		in.Release = releaseOf(facts)
 	}
-	if !s.own {
-		return s.judge(in, facts, nil)
-	}
-	return s.judge(in, facts, statedIn(in, facts, in.Release, about(in), s.grounds))
+	return s.judge(in, facts, true)
 }
 
-// judge evaluates what is relevant of the rules.
-func (s *Set) judge(in Input, facts map[string]any, stated func(path string) bool) diag.List {
+// judge evaluates the rules, what guards let through of them or all.
+func (s *Set) judge(in Input, facts map[string]any, guarded bool) diag.List {
 	text, err := json.Marshal(s.input(in, facts))
+	var seen map[string]any // as JSON has it, whatever made it
+	if err == nil && guarded {
+		err = json.Unmarshal(text, &seen)
+	}
 	if err != nil {
 		return broken("", err)
 	}
-	value, err := s.build(text, stated)
+	value, err := s.build(text, seen)
 	if err != nil {
 		return broken("", err)
 	}

@@ -6,7 +6,6 @@ import (
 	"embed"
 	"fmt"
 	"io/fs"
-	"maps"
 	"regexp"
 	"slices"
 	"strings"
@@ -58,11 +57,9 @@ type Rule struct {
 type Set struct {
 	Rules []Rule // by code
 
-	mutex   sync.Mutex // CUE evaluates in one goroutine at a time
-	own     bool       // Plumbline's, of which it is known what is relevant
-	files   []*file
-	refs    [][]string
-	grounds map[string]*regexp.Regexp
+	mutex sync.Mutex // CUE evaluates in one goroutine at a time
+	files []*file
+	refs  [][]string
 }
 
 // Own gives Plumbline's own rules.
@@ -71,7 +68,7 @@ func Own() (*Set, diag.List) {
 	if err != nil {
 		panic(err) // the pattern is right
 	}
-	s := &Set{own: true}
+	s := &Set{}
 	list := s.parse(embeddedSources(names))
 	for i := range s.Rules {
 		s.Rules[i].Positions = nil
@@ -128,20 +125,17 @@ func (s *Set) parse(sources []Source) diag.List {
 	if len(list) > 0 {
 		return list
 	}
-	r := &reader{named: map[string][]string{}, grounds: map[string]*regexp.Regexp{}}
-	for _, file := range files {
-		if file.Filename == inputFile {
-			r.define(file)
+	var named map[string]ast.Expr
+	for _, syntax := range files {
+		if syntax.Filename == inputFile {
+			named = shared(syntax)
 		}
 	}
-	s.grounds = r.grounds
 	for _, syntax := range files {
 		s.refs = append(s.refs, references(syntax)...)
-		own := &reader{named: maps.Clone(r.named), grounds: r.grounds}
-		own.define(syntax)
 		f := &file{syntax: syntax}
-		list = append(list, s.take(f, own)...)
-		f.remember()
+		list = append(list, s.take(f)...)
+		f.remember(named)
 		s.files = append(s.files, f)
 	}
 	slices.SortFunc(s.Rules, func(a, b Rule) int { return strings.Compare(a.Code, b.Code) })
@@ -150,7 +144,7 @@ func (s *Set) parse(sources []Source) diag.List {
 
 // take takes the rules of a file. What a rule says of itself is read here and
 // taken out of the file, so that no evaluation carries it along.
-func (s *Set) take(f *file, r *reader) diag.List {
+func (s *Set) take(f *file) diag.List {
 	var list diag.List
 	for _, field := range fields(f.syntax.Decls, "rule") {
 		body, ok := field.Value.(*ast.StructLit)
@@ -167,7 +161,7 @@ func (s *Set) take(f *file, r *reader) diag.List {
 				continue
 			}
 			s.Rules = append(s.Rules, rule)
-			f.split(rule.Code, one.Value.(*ast.StructLit), r)
+			f.split(one.Value.(*ast.StructLit))
 		}
 	}
 	return list
@@ -265,14 +259,15 @@ func words(v ast.Expr) ([]string, bool) {
 	return nil, false
 }
 
-// build evaluates what is relevant of the rules with an input, which is JSON. Of a
-// nil input nothing is known, and of a nil stated everything is relevant.
-func (s *Set) build(input []byte, stated func(path string) bool) (cue.Value, error) {
+// build evaluates the rules with an input, which is JSON, those entries of them
+// that guarded does not rule out. Of a nil input nothing is known, and by a nil
+// guarded nothing is ruled out.
+func (s *Set) build(input []byte, guarded map[string]any) (cue.Value, error) {
 	context := cuecontext.New(cuecontext.EvaluatorVersion(cuecontext.EvalV3), cuecontext.CUE_DEBUG(""))
 	instance := build.NewContext().NewInstance("", nil)
 	var files []*ast.File
 	for _, f := range s.files {
-		files = append(files, f.reduced(stated))
+		files = append(files, f.reduced(guarded))
 	}
 	if input != nil {
 		given, err := parser.ParseFile("input.json", append([]byte("package rules\n"), input[1:len(input)-1]...))
