@@ -9,10 +9,13 @@ import (
 	"strings"
 	"testing"
 
+	"sigs.k8s.io/yaml"
+
 	"plumbline.dev/plumbline/compiler"
 	"plumbline.dev/plumbline/compiler/diag"
 	"plumbline.dev/plumbline/compiler/explain"
 	"plumbline.dev/plumbline/compiler/load"
+	"plumbline.dev/plumbline/compiler/rules"
 )
 
 // common is what an example stands beside.
@@ -28,8 +31,9 @@ environment: {
 // elsewhere are the examples that plumb state finds, or a render of the chart.
 var elsewhere = []string{"settings/families", "chart/not-found", "chart/refused", "chart/schema"}
 
-// withoutHost are the examples that are about the API server's host.
-var withoutHost = []string{"env/missing-field", "env/no-environment", "env/syntax"}
+// withoutHost are the examples that are about the API server's host. So are those
+// that state one.
+var withoutHost = []string{"api/port-without-host", "env/missing-field", "env/no-environment", "env/syntax"}
 
 // What a page shows as a mistake is found under its code; what it shows instead
 // is not, and is no other mistake either.
@@ -50,7 +54,7 @@ func TestExamplesAreFound(t *testing.T) {
 			}
 		})
 	}
-	if seen < 25 {
+	if seen < 100 {
 		t.Errorf("only %d pages have an example", seen)
 	}
 }
@@ -63,7 +67,7 @@ func vetExample(t *testing.T, code, text string) diag.List {
 	case code == "env/no-environment":
 		beside = "package example\n"
 		text = strings.ReplaceAll(text, `name: "dev"`, `{name: "dev", chart: version: "1.17.2"}`)
-	case slices.Contains(withoutHost, code):
+	case slices.Contains(withoutHost, code), strings.Contains(text, "api:"):
 		beside = strings.Replace(common, "\tapi: host: *\"192.168.1.10\" | string\n", "", 1)
 		text = strings.ReplaceAll(text, `name: "dev"`, `name: "example"`)
 	}
@@ -90,4 +94,24 @@ func codesOf(list diag.List) []string {
 		codes = append(codes, d.Code)
 	}
 	return codes
+}
+
+// An example is of a rule that there is, and of one that is Plumbline's own.
+func TestExamplesAreOfRules(t *testing.T) {
+	text, err := os.ReadFile("examples.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var list []diag.Page
+	if err := yaml.UnmarshalStrict(text, &list); err != nil {
+		t.Fatal(err)
+	}
+	for i, page := range list {
+		if !slices.ContainsFunc(compiler.Rules(), func(r rules.Rule) bool { return r.Code == page.Code }) {
+			t.Errorf("no rule has the code %s", page.Code)
+		}
+		if i > 0 && list[i-1].Code >= page.Code {
+			t.Errorf("%s stands behind %s", page.Code, list[i-1].Code)
+		}
+	}
 }

@@ -31,6 +31,18 @@ var ofReleases []byte
 //go:embed snapshot.yaml
 var ofObjects []byte
 
+//go:embed examples.yaml
+var ofRules []byte
+
+// examples are those of Plumbline's own rules, by code.
+var examples = sync.OnceValue(func() map[string]diag.Page {
+	out := map[string]diag.Page{}
+	for _, p := range parse(ofRules) {
+		out[p.Code] = p
+	}
+	return out
+})
+
 // parse reads pages that are part of the program; their tests read them too.
 func parse(text []byte) []diag.Page {
 	var list []diag.Page
@@ -75,7 +87,11 @@ func Pages(team *rules.Set) []diag.Page {
 		all = append(slices.Clone(all), team.Rules...)
 	}
 	for _, r := range all {
-		list = append(list, diag.Page{Code: r.Code, Severity: r.Severity, Title: r.Title, Why: r.Why, Mend: r.Mend, URLs: r.URLs})
+		p := diag.Page{Code: r.Code, Severity: r.Severity, Title: r.Title, Why: r.Why, Mend: r.Mend, URLs: r.URLs}
+		if len(r.Positions) == 0 { // no team's
+			p.Bad, p.Good = examples()[r.Code].Bad, examples()[r.Code].Good
+		}
+		list = append(list, p)
 	}
 	slices.SortStableFunc(list, func(a, b diag.Page) int { return strings.Compare(a.Code, b.Code) })
 	return list
