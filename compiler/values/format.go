@@ -54,7 +54,7 @@ type parser struct {
 // Parse reads what Table.String gives. It reports every bad line.
 func Parse(text string) (*Table, error) {
 	p := &parser{
-		table: &Table{root: &Key{known: true, Type: Type{Kinds: Of(Object), Closed: true}}, options: map[string][]string{}, index: &leafIndex{}},
+		table: &Table{root: &Key{known: true, Type: Type{Kinds: Of(Object), Closed: true}}, options: map[string][]string{}, index: &leafIndex{}, defaults: &defaults{}},
 		types: map[string]Type{},
 		slab:  make([]Key, 0, strings.Count(text, "\n")),
 	}

@@ -7,7 +7,7 @@ package values
 // default away. The result holds no nulls but inside of lists. It shares no
 // object with either side.
 func (t *Table) Merge(values map[string]any) map[string]any {
-	return overlay(t.Defaults(), values)
+	return overlay(t.shared(), values)
 }
 
 func overlay(under, over map[string]any) map[string]any {

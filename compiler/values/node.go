@@ -182,6 +182,14 @@ func numberNode(num json.Number) Node {
 
 // decodeJSON reads JSON and keeps numbers as they are written.
 func decodeJSON(text string) (any, error) {
+	switch text { // most of the defaults
+	case "null":
+		return nil, nil
+	case "true", "false":
+		return text == "true", nil
+	case `""`:
+		return "", nil
+	}
 	d := json.NewDecoder(bytes.NewReader([]byte(text)))
 	d.UseNumber()
 	var v any

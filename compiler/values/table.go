@@ -21,9 +21,16 @@ type Table struct {
 	// Release is the release that was asked for, "" if only the minor was.
 	Release string
 
-	root    *Key
-	options map[string][]string
-	index   *leafIndex
+	root     *Key
+	options  map[string][]string
+	index    *leafIndex
+	defaults *defaults
+}
+
+// defaults are those of all keys. They are decoded on first use, and only read.
+type defaults struct {
+	once sync.Once
+	data map[string]any
 }
 
 // leafIndex finds the known keys by last name. It is made on first use.
@@ -176,6 +183,12 @@ func (k *Key) ScalarDefault() string {
 func (t *Table) Defaults() map[string]any {
 	v, _ := t.root.defaultData()
 	return v.(map[string]any)
+}
+
+// shared gives Defaults, to be read only.
+func (t *Table) shared() map[string]any {
+	t.defaults.once.Do(func() { t.defaults.data = t.Defaults() })
+	return t.defaults.data
 }
 
 // Keys gives every key in the order of the table: parents before what they
