@@ -26,6 +26,7 @@ type Feature struct {
 type candidate struct {
 	name   string
 	values []string        // one that is true turns it on
+	within func(tree) bool // without which it is never on
 	on     func(tree) bool // turns it on where none of values is true
 	detail func(tree) string
 }
@@ -87,17 +88,18 @@ var candidates = []candidate{
 	{name: "Local redirect policies", values: []string{"localRedirectPolicies.enabled", "localRedirectPolicy"}},
 	{name: "Encryption", values: []string{"encryption.enabled"}, detail: encryption},
 	{name: "Hubble", values: []string{"hubble.enabled"}},
-	{name: "Hubble Relay", values: []string{"hubble.relay.enabled"}},
-	{name: "Hubble UI", values: []string{"hubble.ui.enabled"}},
-	{name: "Hubble metrics", values: []string{"hubble.metrics.enabled"}, on: func(t tree) bool {
+	{name: "Hubble Relay", values: []string{"hubble.relay.enabled"}, within: hubble},
+	{name: "Hubble UI", values: []string{"hubble.ui.enabled"}, within: hubble},
+	{name: "Hubble export", values: []string{"hubble.export.static.enabled"}, within: hubble},
+	{name: "Hubble metrics", values: []string{"hubble.metrics.enabled"}, within: hubble, on: func(t tree) bool {
 		list, _ := t.at("hubble.metrics.enabled").([]any)
 		return len(list) > 0
 	}},
 	{name: "L7 proxy", values: []string{"l7Proxy"}, detail: func(t tree) string {
-		if t.at("envoy.enabled") == false {
-			return "Envoy inside of the agent"
+		if envoy(t) {
+			return "Envoy in a DaemonSet of its own"
 		}
-		return "Envoy in a DaemonSet of its own"
+		return "Envoy inside of the agent"
 	}},
 	{name: "Gateway API", values: []string{"gatewayAPI.enabled"}},
 	{name: "Ingress controller", values: []string{"ingressController.enabled"}, detail: says("load balancers", "ingressController.loadbalancerMode")},
@@ -127,6 +129,19 @@ var candidates = []candidate{
 		mode := t.text("cni.chainingMode")
 		return mode != "" && mode != "none"
 	}},
+	{name: "Routes of each endpoint", values: []string{"endpointRoutes.enabled"}},
+	{name: "IP masquerade agent", values: []string{"ipMasqAgent.enabled"}},
+	{name: "NAT46/64 gateway", values: []string{"nat46x64Gateway.enabled"}},
+	{name: "VXLAN tunnel endpoints", values: []string{"vtep.enabled"}},
+	{name: "ClusterIPs from outside", values: []string{"bpf.lbExternalClusterIP"}},
+	{name: "L7 load balancing", values: []string{"loadBalancer.l7.backend"}, on: func(t tree) bool { return t.text("loadBalancer.l7.backend") == "envoy" }},
+	{name: "Envoy's own resources", values: []string{"envoyConfig.enabled"}},
+	{name: "Policy audit mode", values: []string{"policyAuditMode"}},
+	{name: "EKS with ENI", values: []string{"eni.enabled"}},
+	{name: "AKS with BYOCNI", values: []string{"aksbyocni.enabled"}},
+	{name: "Azure's addresses", values: []string{"azure.enabled"}},
+	{name: "Alibaba Cloud's addresses", values: []string{"alibabacloud.enabled"}},
+	{name: "GKE", values: []string{"gke.enabled"}},
 	{name: "Metrics of the agent", values: []string{"prometheus.enabled"}},
 	{name: "Metrics of the operator", values: []string{"operator.prometheus.enabled"}},
 	{name: "Agents restart with their configuration", values: []string{"rollOutCiliumPods"}},
@@ -160,18 +175,23 @@ func encryption(t tree) string {
 	return kind
 }
 
-// features lists what is on.
-func features(env *load.Environment, t tree) []Feature {
+// features lists what is on. options are those of extraConfig, by the value that
+// they go before.
+func features(env *load.Environment, t tree, options map[string]string) []Feature {
 	list := []Feature{}
 	for _, c := range candidates {
 		path, on := c.turnedOn(t)
 		if !on {
 			continue
 		}
-		f := Feature{Name: c.name, Value: path, Is: "not set", Places: places(written(env, path))}
+		f := Feature{Name: c.name, Value: path, Is: "not set"}
 		if v := t.at(path); v != nil && v != "" {
 			f.Is = leaf(v)
 		}
+		if option := options[path]; option != "" {
+			f.Value = values.Join("extraConfig", option)
+		}
+		f.Places = places(written(env, f.Value))
 		if c.detail != nil {
 			f.Detail = c.detail(t)
 		}
@@ -183,6 +203,9 @@ func features(env *load.Environment, t tree) []Feature {
 // turnedOn gives the value that turns a feature on: the first that is true, or
 // else the last one.
 func (c *candidate) turnedOn(t tree) (path string, on bool) {
+	if c.within != nil && !c.within(t) {
+		return "", false
+	}
 	for _, path := range c.values {
 		if b, err := strconv.ParseBool(t.text(path)); err == nil && b {
 			return path, true

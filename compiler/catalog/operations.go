@@ -39,18 +39,19 @@ func (p *Page) bpffs() string {
 
 func (p *Page) drifted() string {
 	text := `1. Run the last command above again after ` + p.Datapath.Grace + `: what is gone by then was a change under way.
-2. Follow one connection that is affected: the arrow is where the kernel parts from what it should hold.
+2. Look the kind that it prints up in Plumbline's docs/DRIFT.md: what it means, what traffic sees, how to mend it.
+3. Follow one connection that is affected: the arrow is where the kernel parts from what it should hold.
 
    ` + "```sh\n   plumb diff " + p.argument() + " --live -f cluster/ --node NODE --explain ADDRESS:PORT/PROTOCOL\n   ```\n\n"
 	switch p.Datapath.Mode {
 	case "repair":
-		text += "3. Mode `repair` writes confirmed drift back by itself, a bounded number of entries in each round. Where\n   that does not end it, restart the agent of that node."
+		text += "4. Mode `repair` writes confirmed drift back by itself, a bounded number of entries in each round. Where\n   that does not end it, restart the agent of that node."
 	case "own":
-		text += "3. Mode `own` mends it in the round that confirms it. Where it does not, read the log of plumb-agent."
+		text += "4. Mode `own` mends it in the round that confirms it. Where it does not, read the log of plumb-agent."
 	default:
-		text += "3. Mode `observe` writes nothing. Change an annotation of the Service, which makes its agent write the entries\n   anew; where that does not help, restart the agent of that node."
+		text += "4. Mode `observe` writes nothing. Change an annotation of the Service, which makes its agent write the entries\n   anew; where that does not help, restart the agent of that node."
 	}
-	return text + "\n4. `plumb diff` ends with 0 once nothing differs."
+	return text + "\n5. `plumb diff` ends with 0 once nothing differs."
 }
 
 func (p *Page) alerts() string {

@@ -18,6 +18,7 @@ import (
 	"plumbline.dev/plumbline/compiler/diag"
 	"plumbline.dev/plumbline/compiler/load"
 	"plumbline.dev/plumbline/compiler/values"
+	"plumbline.dev/plumbline/schema/state"
 )
 
 // Compiled is an environment and what it compiles to.
@@ -101,6 +102,10 @@ func Describe(c Compiled) (*Page, error) {
 	}
 	env, settings := c.Environment, c.Artifact.Settings
 	effective := tree(table.Effective(c.Artifact.Values))
+	options := overlay(effective, table)
+	if effective.text("routingMode") == "" && effective.is("eni.enabled") && settings.Layout >= state.Cilium119 {
+		effective.put("routingMode", "native") // as the chart's cilium-configmap.yaml has it since 1.19
+	}
 	p := &Page{
 		Name: env.Name, Folder: env.Folder, Platform: env.Platform,
 		Chart:     Chart{env.Chart.Version, leaf(compare.Mask(env.Chart.Source))},
@@ -110,7 +115,7 @@ func Describe(c Compiled) (*Page, error) {
 			CgroupRoot: settings.CgroupRoot, Interval: settings.Interval.String(), Grace: settings.Grace.String(),
 		},
 		Facts:    flatten(compare.Mask(env.Cluster)),
-		Features: features(env, effective),
+		Features: features(env, effective, options),
 		Services: services(env),
 		Weights:  weights(env),
 		Allowed:  append([]load.Allowed{}, env.AllowUnknown...),

@@ -148,22 +148,15 @@ func (g *graph) cilium(env *load.Environment, t tree, p *Page, release string) {
 		}
 		return id
 	}
-	agent := workload("DaemonSet", "cilium")
-	g.link(agent, api, "reads Services and policies from")
-	g.link(agent, maps, "writes")
+	if agent(t) {
+		g.agent(t, workload, api, maps)
+	}
 	if t.at("operator.enabled") != false {
 		g.link(workload("Deployment", "cilium-operator"), api, "watches")
 	}
-	if t.at("l7Proxy") != false && t.at("envoy.enabled") != false {
-		g.link(agent, workload("DaemonSet", "cilium-envoy"), "sends L7 traffic through")
-	}
-	g.hubble(t, agent, workload)
 	if t.is("clustermesh.useAPIServer") {
 		mesh := workload("Deployment", "clustermesh-apiserver")
 		g.link(mesh, api, "reads from")
-	}
-	if t.is("authentication.mutual.spire.enabled") {
-		g.link(agent, workload("StatefulSet", "spire-server"), "has identities from")
 	}
 	g.link(g.part("node", "plumb", p.Datapath.Mode), maps, "holds against the environment")
 	if len(env.Services) > 0 {
@@ -171,9 +164,23 @@ func (g *graph) cilium(env *load.Environment, t tree, p *Page, release string) {
 	}
 }
 
+// agent adds Cilium's agent, and what only works together with it.
+func (g *graph) agent(t tree, workload func(kind, name string) string, api, maps string) {
+	agent := workload("DaemonSet", "cilium")
+	g.link(agent, api, "reads Services and policies from")
+	g.link(agent, maps, "writes")
+	if envoy(t) {
+		g.link(agent, workload("DaemonSet", "cilium-envoy"), "sends L7 traffic through")
+	}
+	g.hubble(t, agent, workload)
+	if t.is("authentication.mutual.spire.enabled") {
+		g.link(agent, workload("StatefulSet", "spire-server"), "has identities from")
+	}
+}
+
 // hubble adds Hubble's parts.
 func (g *graph) hubble(t tree, agent string, workload func(kind, name string) string) {
-	if t.at("hubble.enabled") == false {
+	if !hubble(t) {
 		return
 	}
 	if t.is("hubble.relay.enabled") {
