@@ -162,9 +162,52 @@ func TestSecretsAreMasked(t *testing.T) {
 		}
 	}
 	if !slices.ContainsFunc(report.Comparison.Differing, func(r Row) bool {
-		return strings.Contains(r.Path, "token") && r.Values[0] == Cell{true, compare.Masked} && r.Values[1] == Cell{true, compare.Masked}
+		return strings.Contains(r.Path, "token") && r.Values[0] == Cell{Set: true, Value: compare.Masked} && r.Values[1] == r.Values[0]
 	}) {
 		t.Error("two secrets that differ are not told apart")
+	}
+}
+
+// What one environment states and the chart has by default for the other is no
+// difference; where it is one, the default is told.
+func TestDefaultsCount(t *testing.T) {
+	archive := txtar.Parse([]byte(`
+-- environments/a/a.cue --
+package a
+
+environment: {
+	name: "a"
+	chart: version: "1.17.2"
+	values: {
+		ipv4: enabled:   true
+		ipv6: enabled:   true
+		operator: replicas: 2
+		podLabels: team: "net"
+	}
+}
+-- environments/b/b.cue --
+package b
+
+environment: {
+	name: "b"
+	chart: version: "1.17.2"
+	values: operator: replicas: 2
+}
+`))
+	c := Compare(compiled(t, archive))
+	rows := map[string][]Cell{}
+	for _, row := range c.Differing {
+		rows[row.Path] = row.Values
+	}
+	want := map[string][]Cell{
+		"values.ipv6.enabled":   {{Set: true, Value: "true"}, {Default: true, Value: "false"}},
+		"values.podLabels.team": {{Set: true, Value: "net"}, {}},
+	}
+	if d := cmp.Diff(want, rows); d != "" {
+		t.Errorf("what differs (-want +got):\n%s", d)
+	}
+	if !slices.ContainsFunc(c.Common, func(r Row) bool { return r.Path == "values.ipv4.enabled" }) {
+		t.Error("values.ipv4.enabled is not common, though true is its default")
 	}
 }
 

@@ -10,6 +10,7 @@ import (
 	"plumbline.dev/plumbline/compiler/compare"
 	"plumbline.dev/plumbline/compiler/emit"
 	"plumbline.dev/plumbline/compiler/load"
+	"plumbline.dev/plumbline/compiler/values"
 )
 
 // Comparison holds the configuration of several environments side by side.
@@ -26,14 +27,18 @@ type Row struct {
 }
 
 // Cell is a setting in one environment. Set is false where the environment does
-// not state it, and the chart's default counts.
+// not state it.
 type Cell struct {
-	Set   bool   `json:"set"`
-	Value string `json:"value"`
+	Set bool `json:"set"`
+	// Default says that Value is the chart's default, as the setting is not stated.
+	// Without either there is none.
+	Default bool   `json:"default"`
+	Value   string `json:"value"`
 }
 
 // Compare lays environments side by side, in the order of their names. Settings
-// are told apart by what they are, and shown without secrets.
+// are told apart by what counts, the chart's defaults included, and shown without
+// secrets.
 func Compare(list []Compiled) Comparison {
 	list = slices.Clone(list)
 	slices.SortStableFunc(list, func(a, b Compiled) int { return compareNames(a.Environment, b.Environment) })
@@ -48,11 +53,14 @@ func Compare(list []Compiled) Comparison {
 				row = &Row{s.Path, make([]Cell, len(list))}
 				rows[s.Path], raw[s.Path] = row, make([]Cell, len(list))
 			}
-			row.Values[i] = Cell{true, s.Value}
+			row.Values[i] = Cell{Set: true, Value: s.Value}
 		}
 		for _, s := range flatten(bare) {
-			raw[s.Path][i] = Cell{true, s.Value}
+			raw[s.Path][i] = Cell{Set: true, Value: s.Value}
 		}
+	}
+	for i, c := range list {
+		defaults(c, i, rows, raw)
 	}
 	for _, path := range slices.Sorted(maps.Keys(rows)) {
 		if cells := raw[path]; slices.ContainsFunc(cells, func(c Cell) bool { return c != cells[0] }) {
@@ -62,6 +70,42 @@ func Compare(list []Compiled) Comparison {
 		}
 	}
 	return out
+}
+
+// defaults fills in what counts of Helm values that an environment does not state
+// and another one does.
+func defaults(c Compiled, i int, rows map[string]*Row, raw map[string][]Cell) {
+	table, err := values.For(c.Environment.Chart.Version)
+	if err != nil {
+		return // what compiled has a table
+	}
+	counts := map[string]any{"values": table.Effective(c.Artifact.Values)}
+	for path, row := range rows {
+		names, err := values.Split(path)
+		if err != nil || row.Values[i].Set {
+			continue
+		}
+		v, ok := under(counts, names)
+		if !ok {
+			continue
+		}
+		row.Values[i] = Cell{Default: true, Value: leaf(compare.Mask(v, names...))}
+		raw[path][i] = Cell{Set: true, Value: leaf(v)}
+	}
+}
+
+// under gives what lies under names.
+func under(v any, names []string) (any, bool) {
+	for _, name := range names {
+		object, ok := v.(map[string]any)
+		if !ok {
+			return nil, false
+		}
+		if v, ok = object[name]; !ok {
+			return nil, false
+		}
+	}
+	return v, true
 }
 
 func compareNames(a, b *load.Environment) int {

@@ -175,9 +175,12 @@ func (w *writer) differing(c *Comparison) {
 	for _, row := range c.Differing {
 		cells := []string{code(row.Path)}
 		for _, cell := range row.Values {
-			if cell.Set {
+			switch {
+			case cell.Set:
 				cells = append(cells, code(cell.Value))
-			} else {
+			case cell.Default:
+				cells = append(cells, code(cell.Value)+" (default)")
+			default:
 				cells = append(cells, "–")
 			}
 		}
