@@ -8,7 +8,9 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -19,9 +21,9 @@ import (
 
 // initFlags are the flags of `plumb init`.
 type initFlags struct {
-	names, platforms, hosts []string
-	chart                   string
-	dryRun                  bool
+	names, platforms, hosts, ports []string
+	chart                          string
+	dryRun                         bool
 }
 
 // initReport is what `plumb init -o json` prints.
@@ -75,6 +77,7 @@ func (f *initFlags) add(command *cobra.Command) {
 	command.Flags().StringSliceVar(&f.names, "name", []string{"dev", "prod"}, "`name` of an environment; may be repeated")
 	command.Flags().StringSliceVar(&f.platforms, "platform", nil, "what a cluster runs on, `[NAME=]KIND`; dev has kind, all others kubeadm")
 	command.Flags().StringSliceVar(&f.hosts, "api-host", nil, "where nodes reach the API server, `[NAME=]HOST`")
+	command.Flags().StringSliceVar(&f.ports, "api-port", nil, "the API server's port there, `[NAME=]PORT`; 443 on EKS, AKS and GKE, or else 6443")
 	command.Flags().StringVar(&f.chart, "chart-version", scaffold.Newest(), "`version` of Cilium's chart")
 	command.Flags().BoolVar(&f.dryRun, "dry-run", false, "print the files instead of writing them")
 	complete := cobra.FixedCompletions(scaffold.Platforms(), cobra.ShellCompDirectiveNoFileComp)
@@ -88,7 +91,8 @@ func (f *initFlags) options(folder string) (scaffold.Options, error) {
 	options := scaffold.Options{Folder: filepath.ToSlash(filepath.Clean(folder)), ChartVersion: strings.TrimPrefix(f.chart, "v")}
 	platforms, err := byName("platform", f.platforms, f.names)
 	hosts, err2 := byName("api-host", f.hosts, f.names)
-	errs := []error{err, err2}
+	ports, err3 := byName("api-port", f.ports, f.names)
+	errs := []error{err, err2, err3}
 	if !filepath.IsLocal(folder) {
 		errs = append(errs, fmt.Errorf("--environments %s: init writes below DIR, so it has to be a path below it", folder))
 	}
@@ -99,6 +103,13 @@ func (f *initFlags) options(folder string) (scaffold.Options, error) {
 		}
 		if platforms[name] != "" {
 			env.Platform = platforms[name]
+		}
+		if ports[name] != "" {
+			port, err := strconv.ParseUint(ports[name], 10, 16)
+			if err != nil || port == 0 {
+				errs = append(errs, fmt.Errorf("--api-port %s: want a port, 1 to 65535", ports[name]))
+			}
+			env.APIPort = uint16(port)
 		}
 		options.Environments = append(options.Environments, env)
 	}
@@ -170,7 +181,19 @@ func (e *env) inTheWay(dir string, files []emit.File) error {
 		} else if !errors.Is(err, fs.ErrNotExist) {
 			return fmt.Errorf("init can't tell whether %s is there: %w", e.show(path), err)
 		}
+		if f.Path == scaffold.ModuleFile {
+			continue
+		}
+		others, err := filepath.Glob(filepath.Join(escapeGlob(filepath.Dir(path)), "*.cue"))
+		if err != nil {
+			return fmt.Errorf("init can't tell what is in %s: %w", e.show(filepath.Dir(path)), err)
+		}
+		for _, other := range others { // CUE would unify them with what init writes
+			names = append(names, e.show(other))
+		}
 	}
+	slices.Sort(names)
+	names = slices.Compact(names)
 	if len(names) > 0 {
 		return fmt.Errorf("nothing was written, for init writes over no file; in the way are\n  %s\nmove them away, or name another DIR", strings.Join(names, "\n  "))
 	}
@@ -183,13 +206,24 @@ func next(dir string, options scaffold.Options) []string {
 	list := []string{"plumb vet", "plumb build " + name + " -o clusters/" + name, "plumb state " + name + " -f SERVICES.yaml --node NODE"}
 	if options.Folder != "environments" {
 		for i, command := range list {
-			list[i] = strings.Replace(command, "plumb ", "plumb --environments "+options.Folder+" ", 1)
+			list[i] = strings.Replace(command, "plumb ", "plumb --environments "+shellWord(options.Folder)+" ", 1)
 		}
 	}
 	if dir != "." {
-		list[0] = "cd " + dir + " && " + list[0]
+		list[0] = "cd " + shellWord(dir) + " && " + list[0]
 	}
 	return list
+}
+
+// plain is what a shell takes for one word as it stands.
+var plain = regexp.MustCompile(`^[A-Za-z0-9_./:@%+=,-]+$`)
+
+// shellWord writes a path so that a shell takes it for one word.
+func shellWord(path string) string {
+	if plain.MatchString(path) {
+		return path
+	}
+	return "'" + strings.ReplaceAll(path, "'", `'\''`) + "'"
 }
 
 func (r *initReport) text() string {

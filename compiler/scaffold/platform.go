@@ -8,6 +8,7 @@ package scaffold
 type platform struct {
 	Host     string // the same on each cluster of the kind, with NAME for the cluster's; "" is unknown
 	Port     int
+	Managed  bool // the cloud runs the control plane
 	OwnMount bool // the nodes' own cgroup hierarchy is used, at /sys/fs/cgroup
 	Replicas int  // of the operator
 	IPAM     string
@@ -60,13 +61,15 @@ var platforms = map[string]platform{
 		Facts: []string{`serviceCIDRs: ["172.30.0.0/16"]`}, Note: []string{unlessChanged},
 		Values: []string{`cni: {`, `	binPath:  "/var/lib/cni/bin"`, `	confPath: "/var/run/multus/cni/net.d"`, `}`},
 	},
-	"eks": {Replicas: 2, IPAM: "cluster-pool", PodRange: "100.64.0.0/16", Facts: []string{`serviceCIDRs: ["10.100.0.0/16"]`}, Note: []string{unlessChanged}},
+	"eks": {Managed: true, Replicas: 2, IPAM: "cluster-pool", PodRange: "100.64.0.0/16", Facts: []string{`serviceCIDRs: ["10.100.0.0/16"]`}, Note: []string{unlessChanged}},
 	"aks": {
+		Managed:  true,
 		Replicas: 2, IPAM: "cluster-pool", PodRange: "100.64.0.0/16", Facts: []string{`serviceCIDRs: ["10.0.0.0/16"]`},
 		Note:   []string{"The cluster was made with --network-plugin none.", unlessChanged},
 		Values: []string{`aksbyocni: enabled: true`},
 	},
 	"gke": {
+		Managed:  true,
 		Replicas: 2, IPAM: "kubernetes", Facts: []string{`podCIDRs: ["10.4.0.0/14"]`},
 		Note: []string{"podCIDRs is what `gcloud container clusters describe` calls clusterIpv4Cidr: state yours,", "here and in ipv4NativeRoutingCIDR."},
 		Values: []string{

@@ -28,6 +28,9 @@ type Environment struct {
 	// APIHost is where nodes reach the API server; "" is the platform's own address
 	// if it has one. Without either kube-proxy stays.
 	APIHost string
+	// APIPort is the port there; 0 is the platform's own: 443 where the cloud runs
+	// the control plane, or else 6443.
+	APIPort uint16
 }
 
 // Options are what to write.
@@ -62,6 +65,12 @@ func Files(o Options) ([]emit.File, error) {
 		p := platforms[env.Platform]
 		if env.APIHost != "" {
 			p.Host, p.Port = env.APIHost, 6443
+			if p.Managed {
+				p.Port = 443
+			}
+		}
+		if env.APIPort != 0 {
+			p.Port = int(env.APIPort)
 		}
 		p.Host = strings.ReplaceAll(p.Host, "NAME", env.Name)
 		files = append(files, emit.File{
@@ -120,6 +129,11 @@ func (o Options) check() error {
 		}
 		if strings.ContainsAny(env.APIHost, "/: \t\"\\") && strings.Count(env.APIHost, ":") < 2 || strings.Contains(env.APIHost, "://") {
 			errs = append(errs, fmt.Errorf("API host %q of %s: want a host name or an address, without scheme and port", env.APIHost, env.Name))
+		}
+	}
+	for _, env := range o.Environments {
+		if env.APIPort != 0 && env.APIHost == "" && platforms[env.Platform].Host == "" {
+			errs = append(errs, fmt.Errorf("API port %d of %s: no host is known that has it: give one too", env.APIPort, env.Name))
 		}
 	}
 	return errors.Join(errs...)

@@ -111,6 +111,34 @@ func TestPlatformsAreTheSchemas(t *testing.T) {
 	t.Fatal("the schema's platforms were not found")
 }
 
+// The API server's port is the author's, or else the platform's.
+func TestPorts(t *testing.T) {
+	for _, c := range []struct {
+		environment scaffold.Environment
+		want        string
+	}{
+		{scaffold.Environment{Platform: "kubeadm", APIHost: "api"}, "port: 6443"},
+		{scaffold.Environment{Platform: "eks", APIHost: "api"}, "port: 443"},
+		{scaffold.Environment{Platform: "eks", APIHost: "api", APIPort: 6443}, "port: 6443"},
+		{scaffold.Environment{Platform: "talos"}, "port: 7445"},
+		{scaffold.Environment{Platform: "talos", APIPort: 17445}, "port: 17445"},
+	} {
+		c.environment.Name = "x"
+		files, err := scaffold.Files(scaffold.Options{Folder: "environments", ChartVersion: "1.18.6", Environments: []scaffold.Environment{c.environment}})
+		if err != nil {
+			t.Errorf("%+v: %v", c.environment, err)
+			continue
+		}
+		if text := string(files[len(files)-1].Data); !strings.Contains(text, c.want) {
+			t.Errorf("%+v: want %s in\n%s", c.environment, c.want, text)
+		}
+	}
+	_, err := scaffold.Files(scaffold.Options{ChartVersion: "1.18.6", Environments: []scaffold.Environment{{Name: "x", Platform: "kubeadm", APIPort: 443}}})
+	if err == nil || !strings.Contains(err.Error(), "API port 443 of x") {
+		t.Errorf("a port without a host: %v", err)
+	}
+}
+
 // All that is wrong is told at once.
 func TestBadOptions(t *testing.T) {
 	_, err := scaffold.Files(scaffold.Options{ChartVersion: "1.9.0", Environments: []scaffold.Environment{
