@@ -20,6 +20,7 @@ import (
 	"plumbline.dev/plumbline/runtime/audit"
 	"plumbline.dev/plumbline/runtime/plan"
 	"plumbline.dev/plumbline/runtime/reconcile"
+	"plumbline.dev/plumbline/runtime/report"
 	"plumbline.dev/plumbline/runtime/source"
 	"plumbline.dev/plumbline/runtime/store"
 	"plumbline.dev/plumbline/schema/state"
@@ -33,7 +34,8 @@ type runFlags struct {
 	addresses                         []string
 	interval, grace                   time.Duration
 	allowEmpty, once                  bool
-	output                            string
+	output, listen                    string
+	profiles                          bool
 }
 
 func newRunCommand(e *env) *cobra.Command {
@@ -67,6 +69,8 @@ takes over. SIGUSR1 asks for an audit at once.`,
 	flags.DurationVar(&f.grace, "grace", -1, "between the two reads that confirm a drift; default: the settings'")
 	flags.BoolVar(&f.allowEmpty, "allow-empty", false, "let a cluster without any service empty the maps")
 	flags.BoolVar(&f.once, "once", false, "run one round, and end with 1 where it did not come to InSync")
+	flags.StringVar(&f.listen, "listen", "", "`address` for /metrics, /healthz and /readyz, such as 127.0.0.1:9964; none by default")
+	flags.BoolVar(&f.profiles, "pprof", false, "serve /debug/pprof at --listen as well")
 	flags.StringVarP(&f.output, "output", "o", "text", "text: a line a round on stderr; json: each round's report on stdout as well")
 	for _, name := range []string{"datapath", "snapshot", "node"} {
 		if err := command.MarkFlagRequired(name); err != nil {
@@ -91,13 +95,18 @@ func runAgent(e *env, f runFlags) error {
 		return err
 	}
 	defer kernel.Close()
+	watch, err := f.serve(e.ctx, settings.Interval.Duration, log)
+	if err != nil {
+		return err
+	}
+	reporter := f.reporter(e)
 	notices := noticeLog(log)
 	compiled := &reconcile.Compiled{Settings: settings, Snapshot: snapshots, Notices: notices}
 	r, err := reconcile.New(reconcile.Config{
 		Store: kernel, Source: compiled, Audit: auditOf(settings, kernel, compiled, notices),
 		Heed: func(list []plan.Drift) []plan.Drift { return audit.Heed(settings.Audits, list) },
 		Mode: settings.Mode, Interval: settings.Interval.Duration, Grace: settings.Grace.Duration,
-		AllowEmpty: f.allowEmpty, Report: f.reporter(e), Log: log,
+		AllowEmpty: f.allowEmpty, Report: func(r reconcile.Report) { watch(r); reporter(r) }, Log: log,
 	})
 	if err != nil {
 		return err
@@ -222,7 +231,7 @@ func noticeLog(log *slog.Logger) func([]state.Notice) {
 
 func (f *runFlags) reporter(e *env) func(reconcile.Report) {
 	if f.output != "json" {
-		return nil
+		return func(reconcile.Report) {}
 	}
 	encoder := json.NewEncoder(e.stdout)
 	return func(r reconcile.Report) {
@@ -230,6 +239,32 @@ func (f *runFlags) reporter(e *env) func(reconcile.Report) {
 			fmt.Fprintf(e.stderr, "plumb-agent: report: %v\n", err)
 		}
 	}
+}
+
+// serve serves metrics and health if it is asked to, and gives what they are told
+// of rounds by. That they can't be served any more ends no agent.
+func (f *runFlags) serve(ctx context.Context, interval time.Duration, log *slog.Logger) (func(reconcile.Report), error) {
+	if f.listen == "" {
+		if f.profiles {
+			return nil, errors.New("--pprof needs --listen")
+		}
+		return func(reconcile.Report) {}, nil
+	}
+	metrics, health := report.NewMetrics(version), report.NewHealth(interval, time.Now)
+	at, done, err := report.Serve(ctx, f.listen, report.Handler(metrics, health, f.profiles))
+	if err != nil {
+		return nil, fmt.Errorf("--listen: %w", err)
+	}
+	log.Info("serving metrics and health", "address", at.String())
+	go func() {
+		if err := <-done; err != nil {
+			log.Error("metrics and health are no longer served", "error", err)
+		}
+	}()
+	return func(r reconcile.Report) {
+		metrics.Observe(r)
+		health.Observe(r)
+	}, nil
 }
 
 func onceErr(r reconcile.Report) error {

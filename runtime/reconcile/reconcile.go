@@ -131,6 +131,7 @@ func (r *Reconciler) Request() {
 // Round observes, plans, applies what the mode allows, and reports.
 func (r *Reconciler) Round(ctx context.Context) Report {
 	report := r.round(ctx)
+	report.Seconds = time.Since(report.Time).Seconds()
 	r.log(report)
 	r.cfg.Report(report)
 	return report
@@ -222,6 +223,10 @@ func (r *Reconciler) compare(ctx context.Context, report *Report) (*plan.Have, *
 		}
 		failed := fail(*report, status, reason, err)
 		return nil, nil, &failed
+	}
+	report.Maps = nil
+	for _, m := range have.Maps {
+		report.Maps = append(report.Maps, MapFill{m.Name, m.Entries, m.MaxEntries})
 	}
 	if r.target != nil && r.applied == r.digest && r.target.Holds(have) {
 		return have, r.target.Result(), nil

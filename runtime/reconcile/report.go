@@ -27,6 +27,11 @@ const (
 
 var statusNames = [...]string{"Unknown", "Uninitialized", "Incompatible", "OutOfSync", "Drifted", "InSync"}
 
+// Statuses lists them.
+func Statuses() []Status {
+	return []Status{Unknown, Uninitialized, Incompatible, OutOfSync, Drifted, InSync}
+}
+
 // String gives the status' name.
 func (s Status) String() string {
 	if int(s) < len(statusNames) {
@@ -89,12 +94,23 @@ type Report struct {
 	// Planned and Applied count steps; Applied is less where a step failed.
 	Planned int `json:"planned"`
 	Applied int `json:"applied"`
+	// Maps are those that the round has read, with how full they are.
+	Maps []MapFill `json:"maps,omitempty"`
+	// Seconds is how long the round took.
+	Seconds float64 `json:"seconds"`
 	// WantAgeSeconds is how old the wanted State is: above 0 where the source
 	// failed and the last complete one is held to.
 	WantAgeSeconds float64 `json:"wantAgeSeconds"`
 	Error          string  `json:"error,omitempty"`
 	// Err is Error as a value.
 	Err error `json:"-"`
+}
+
+// MapFill is how full a map is.
+type MapFill struct {
+	Name       string `json:"name"`
+	Entries    uint32 `json:"entries"`
+	MaxEntries uint32 `json:"maxEntries"`
 }
 
 // DigestPair are the digests of the wanted and the held State.
