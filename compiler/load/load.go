@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"path"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"cuelang.org/go/cue"
@@ -81,7 +82,7 @@ func (r *reader) load() *Environment {
 			Hint: fmt.Sprintf("write %s: schema.#Environment & {name: %q}", field, path.Base(filepath.ToSlash(r.source.Dir))), Positions: r.files(instance)})
 		return nil
 	}
-	typed := r.schema("Environment")
+	typed := r.schema("Environment", instance.Dependencies()...)
 	value := written.Unify(typed)
 	walker{r, typed}.value(value, typed, trail{root: field})
 	r.safetyNet(whole, value)
@@ -178,13 +179,18 @@ func (r *reader) files(instance *build.Instance) []diag.Position {
 	return r.places.sort(list)
 }
 
-// schema builds an embedded definition: "Environment" types an environment.
-func (r *reader) schema(definition string) cue.Value {
-	instances := cueload.Instances([]string{"./" + path.Base(schema.Package)}, &cueload.Config{
-		FS: tree{author: memory{}}, Dir: "/" + schemaRoot, ModuleRoot: "/" + schemaRoot, Registry: registry{}, Env: []string{},
-		FromFSPath: shown(nil),
-	})
-	value := r.context.BuildInstance(instances[0]).LookupPath(cue.MakePath(cue.Def(definition)))
+// schema gives an embedded definition: "Environment" types an environment. It is
+// that of the package which the environment imports, or built anew where it
+// imports none.
+func (r *reader) schema(definition string, imported ...*build.Instance) cue.Value {
+	i := slices.IndexFunc(imported, func(b *build.Instance) bool { return b.ImportPath == schema.Package })
+	if i < 0 {
+		imported, i = cueload.Instances([]string{"./" + path.Base(schema.Package)}, &cueload.Config{
+			FS: tree{author: memory{}}, Dir: "/" + schemaRoot, ModuleRoot: "/" + schemaRoot, Registry: registry{}, Env: []string{},
+			FromFSPath: shown(nil),
+		}), 0
+	}
+	value := r.context.BuildInstance(imported[i]).LookupPath(cue.MakePath(cue.Def(definition)))
 	if err := value.Err(); err != nil {
 		panic(err) // the schema is part of the program; its tests build it
 	}
