@@ -77,6 +77,9 @@ func shared(input *ast.File) map[string]ast.Expr {
 	for _, field := range fields(input.Decls, "") {
 		name, _, _ := ast.LabelName(field.Label)
 		body, ok := field.Value.(*ast.StructLit)
+		if !ok {
+			named[name] = field.Value
+		}
 		if name == "rule" || !ok {
 			continue
 		}

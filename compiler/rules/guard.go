@@ -3,6 +3,7 @@
 package rules
 
 import (
+	"encoding/json"
 	"regexp"
 	"strconv"
 	"sync"
@@ -57,8 +58,8 @@ func (g guard) clauses(c *ast.Comprehension) any {
 	return all
 }
 
-// value gives what an expression comes to: nil, bool, string, float64, a list or
-// an object as JSON has them, or unsure.
+// value gives what an expression comes to: nil, bool, string, json.Number, a list
+// or an object as JSON has them, or unsure.
 func (g guard) value(v ast.Expr) any {
 	switch v := v.(type) {
 	case *ast.BasicLit:
@@ -116,7 +117,7 @@ func (g guard) length(call *ast.CallExpr) any {
 		return unsure{}
 	}
 	if list, ok := g.value(call.Args[0]).([]any); ok {
-		return float64(len(list))
+		return json.Number(strconv.Itoa(len(list)))
 	}
 	return unsure{}
 }
@@ -132,15 +133,17 @@ func constant(v *ast.BasicLit) any {
 			return s
 		}
 	case token.INT, token.FLOAT:
-		if n, err := strconv.ParseFloat(v.Value, 64); err == nil {
-			return n
-		}
+		return json.Number(v.Value)
 	}
 	return unsure{}
 }
 
-// path looks a path up: a let of the file, a field of input.cue, or the input.
+// path looks a path up: in the input, among the lets of the file, or among the
+// fields of input.cue.
 func (g guard) path(path []string) any {
+	if _, ok := g.input[path[0]]; ok {
+		return g.below(any(g.input), path)
+	}
 	if len(path) > 1 {
 		if field, ok := g.named[path[0]+"."+path[1]]; ok {
 			return g.below(g.value(field), path[2:])
@@ -149,10 +152,7 @@ func (g guard) path(path []string) any {
 	if named, ok := g.named[path[0]]; ok {
 		return g.below(g.value(named), path[1:])
 	}
-	if _, ok := g.input[path[0]]; !ok {
-		return unsure{}
-	}
-	return g.below(any(g.input), path)
+	return unsure{}
 }
 
 // below follows names. What is not there was made null where rules name it, so
@@ -224,7 +224,7 @@ func (g guard) typed(e *ast.BinaryExpr) any {
 
 // isOf tells whether a value is of a type of CUE's.
 func isOf(v any, name string) any {
-	n, isNumber := v.(float64)
+	n, isNumber := v.(json.Number)
 	_, isText := v.(string)
 	switch name {
 	case "number":
@@ -232,15 +232,15 @@ func isOf(v any, name string) any {
 	case "string":
 		return isText
 	case "int":
-		if isNumber && n != float64(int64(n)) {
-			return false
-		}
-		if isNumber {
-			return unsure{} // 1.0 is no int, and was read as 1
-		}
-		return false
+		return isNumber && isWhole(n)
 	}
 	return unsure{}
+}
+
+// isWhole tells whether a number is an int as CUE reads it: 1.0 and 1e3 are none.
+func isWhole(n json.Number) bool {
+	_, err := strconv.ParseInt(n.String(), 10, 64)
+	return err == nil
 }
 
 // logic is sure of a conjunction where one side is false, of a disjunction where
@@ -275,9 +275,9 @@ func same(x, y any) any {
 		if y, ok := y.(string); ok {
 			return x == y
 		}
-	case float64:
-		if y, ok := y.(float64); ok {
-			return x == y
+	case json.Number:
+		if y, ok := y.(json.Number); ok {
+			return ordered(x, y, token.EQL)
 		}
 	}
 	return unsure{}
@@ -304,12 +304,19 @@ func matches(x, y any, positive bool) any {
 }
 
 func ordered(x, y any, op token.Token) any {
-	a, isA := x.(float64)
-	b, isB := y.(float64)
-	if !isA || !isB {
+	m, isM := x.(json.Number)
+	n, isN := y.(json.Number)
+	if !isM || !isN {
+		return unsure{}
+	}
+	a, err := m.Float64()
+	b, more := n.Float64()
+	if err != nil || more != nil {
 		return unsure{}
 	}
 	switch op {
+	case token.EQL:
+		return a == b
 	case token.LSS:
 		return a < b
 	case token.LEQ:
@@ -332,8 +339,12 @@ func (g guard) text(v *ast.Interpolation) any {
 		return x
 	case bool:
 		return strconv.FormatBool(x)
+	case json.Number:
+		if isWhole(x) {
+			return x.String()
+		}
 	}
-	return unsure{} // a number has more than one form
+	return unsure{} // a number with a fraction has more than one form
 }
 
 func isText(v ast.Expr, want string) bool {
@@ -345,8 +356,11 @@ func isText(v ast.Expr, want string) bool {
 func (g guard) first(v *ast.IndexExpr) any {
 	list, isList := v.X.(*ast.ListLit)
 	index, isIndex := v.Index.(*ast.BasicLit)
-	if !isList || !isIndex || index.Value != "0" {
+	if !isIndex {
 		return unsure{}
+	}
+	if !isList || index.Value != "0" {
+		return at(g.value(v.X), index.Value)
 	}
 	for _, entry := range list.Elts {
 		c, ok := entry.(*ast.Comprehension)
@@ -362,6 +376,16 @@ func (g guard) first(v *ast.IndexExpr) any {
 		}
 	}
 	return unsure{}
+}
+
+// at gives an element of a list.
+func at(v any, index string) any {
+	list, ok := v.([]any)
+	i, err := strconv.Atoi(index)
+	if !ok || err != nil || i < 0 || i >= len(list) {
+		return unsure{}
+	}
+	return list[i]
 }
 
 // embedded reads {x}.

@@ -3,6 +3,7 @@
 package rules
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -55,7 +56,9 @@ func (s *Set) judge(in Input, facts map[string]any, guarded bool) diag.List {
 	text, err := json.Marshal(s.input(in, facts))
 	var seen map[string]any // as JSON has it, whatever made it
 	if err == nil && guarded {
-		err = json.Unmarshal(text, &seen)
+		decoder := json.NewDecoder(bytes.NewReader(text))
+		decoder.UseNumber()
+		err = decoder.Decode(&seen)
 	}
 	if err != nil {
 		return broken("", err)
