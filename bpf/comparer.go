@@ -5,6 +5,7 @@ package bpf
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"unsafe"
 
 	"github.com/cilium/ebpf"
@@ -24,6 +25,8 @@ type Comparer struct {
 	subject  *ebpf.Map // a descriptor of our own
 	entries  *entries
 	capacity int // bytes behind the header
+	// expected and rows are what the area has; a table that is sorted meanwhile
+	// has the same entries.
 	expected *layout.Table
 	rows     int
 }
@@ -40,9 +43,10 @@ func mapNumber(id layout.MapID) int {
 	return -1
 }
 
-// NewComparer loads the programs over a map, which must be as d describes it.
+// NewComparer loads the program over a map, which must be as d describes it, with
+// room for so many expected entries to begin with. The map may be closed then.
 // The error says what the kernel or the process lacks.
-func NewComparer(d layout.Desc, m *ebpf.Map) (*Comparer, error) {
+func NewComparer(d layout.Desc, m *ebpf.Map, rows int) (*Comparer, error) {
 	if !Walkable(d.ID) {
 		return nil, fmt.Errorf("map %s: a %s can't be walked by programs", d.Name, d.Type)
 	}
@@ -51,7 +55,7 @@ func NewComparer(d layout.Desc, m *ebpf.Map) (*Comparer, error) {
 		return nil, fmt.Errorf("map %s: %w", d.Name, err)
 	}
 	c := &Comparer{desc: d, subject: own}
-	if err := c.open(0); err != nil {
+	if err := c.open(c.size(rows, slotsFor(rows))); err != nil {
 		return nil, errors.Join(err, own.Close())
 	}
 	return c, nil
@@ -111,10 +115,15 @@ func (c *Comparer) Compare(expected *layout.Table) (*Comparison, error) {
 	}
 	for i := range h.reports {
 		from := c.entries.words(h.reportsAt+i*reportSize, reportSize/8)
-		found.Keys = append(found.Keys, append([]byte(nil), bytesOf(from)[:c.desc.KeySize]...))
+		found.Keys = append(found.Keys, c.key(from))
 	}
 	c.missing(found, seen)
 	return found, nil
+}
+
+// key copies a key from the words that it is held in.
+func (c *Comparer) key(words []uint64) []byte {
+	return slices.Clone(bytesOf(words)[:c.desc.KeySize])
 }
 
 // missing adds the keys of expected entries that were not seen.
@@ -127,17 +136,14 @@ func (c *Comparer) missing(found *Comparison, seen []uint64) {
 			found.Keys, found.Overflow = nil, true
 			return
 		}
-		key, _ := c.expected.Row(i)
-		found.Keys = append(found.Keys, key)
+		row := c.entries.words(c.entries.header().rowsAt+uint64(i*c.stride()), c.stride()/8)
+		found.Keys = append(found.Keys, c.key(row))
 	}
 }
 
 // expect lays the expected entries out in the area, whose size is made to fit.
 func (c *Comparer) expect(t *layout.Table) error {
-	slots := 64
-	for slots < 2*t.Rows() {
-		slots *= 2
-	}
+	slots := slotsFor(t.Rows())
 	for range 4 {
 		need := c.size(t.Rows(), slots)
 		if need > c.capacity {
@@ -153,6 +159,15 @@ func (c *Comparer) expect(t *layout.Table) error {
 		slots *= 2
 	}
 	return fmt.Errorf("map %s: more than %d of the expected keys fall on one place", c.desc.Name, probes)
+}
+
+// slotsFor is how many slots so many rows have: at most half of them are taken.
+func slotsFor(rows int) int {
+	slots := 64
+	for slots < 2*rows {
+		slots *= 2
+	}
+	return slots
 }
 
 func (c *Comparer) stride() int {
@@ -212,10 +227,14 @@ func (c *Comparer) index(rows, slots int) bool {
 func hashWords(key []uint64) uint64 {
 	var sum uint64
 	for _, w := range key {
-		sum = (sum ^ w) * 0xff51afd7ed558ccd
-		sum ^= sum >> 32
+		sum = mix(sum, w)
 	}
-	return sum
+	return mix(sum, 0)
+}
+
+func mix(sum, word uint64) uint64 {
+	sum = (sum ^ word) * 0xff51afd7ed558ccd
+	return sum ^ sum>>32
 }
 
 func bytesOf(words []uint64) []byte {

@@ -110,26 +110,33 @@ static __always_inline __u64 hash(const void *key, __u32 ks)
 #pragma unroll
 	for (__u32 i = 0; i < WORDS(ks); i++)
 		sum = mix(sum, word(key, ks, i));
-	return sum;
+	return mix(sum, 0); /* the first mix moves a difference in high bits not far enough */
 }
 
-/* search gives the number of a key's row, from 1 on, or 0. */
-static __always_inline __u64 search(struct header *h, const void *key, __u32 ks, __u32 stride)
+/* A search for the row of a key. It is by bpf_loop, not a plain loop: that the
+ * verifier follows round after round, and without CAP_PERFMON each of its
+ * branches once more as the processor might guess it. */
+struct search {
+	struct header *h;
+	__u64 key[3];
+	__u64 sum, step;
+	__u64 number; /* the row's, from 1 on; 0: not found */
+};
+
+static __always_inline long probe(struct search *s, __u32 ks, __u32 stride)
 {
-	__u64 sum = hash(key, ks), step = sum >> 32 | 1;
+	struct header *h = s->h;
+	__u32 *slot = at(h, h->slots_at + 4 * (s->sum & h->slot_mask));
+	__u64 *row;
 
-	for (int i = 0; i < PROBES; i++) {
-		__u32 *slot = at(h, h->slots_at + 4 * (sum & h->slot_mask));
-		__u64 number, *row;
-
-		if (!slot || !*slot)
-			return 0;
-		number = *slot;
-		row = at(h, h->rows_at + (number - 1) * stride);
-		if (row && row_has(row, key, ks))
-			return number;
-		sum += step;
+	if (!slot || !*slot)
+		return 1;
+	row = at(h, h->rows_at + (*slot - 1ULL) * stride);
+	if (row && row_has(row, s->key, 8 * WORDS(ks))) {
+		s->number = *slot;
+		return 1;
 	}
+	s->sum += s->step;
 	return 0;
 }
 
@@ -149,7 +156,9 @@ static __always_inline void report(struct header *h, const void *key, __u32 ks)
 		to[i] = word(key, ks, i);
 }
 
-static __always_inline long compare_entry(const void *key, const void *value, struct context *c, __u32 ks, __u32 vs)
+typedef long prober(__u64 i, struct search *s);
+
+static __always_inline long compare_entry(const void *key, const void *value, struct context *c, prober *probe_one, __u32 ks, __u32 vs)
 {
 	const __u32 stride = 8 * (WORDS(ks) + WORDS(vs));
 	struct header *h = c->h;
@@ -158,11 +167,18 @@ static __always_inline long compare_entry(const void *key, const void *value, st
 	h->visited++;
 	row = at(h, h->rows_at + n * stride);
 	if (!row || n >= h->rows || !row_has(row, key, ks)) {
-		n = search(h, key, ks, stride);
-		if (!n--) {
+		struct search s = { .h = h, .sum = hash(key, ks) };
+
+#pragma unroll
+		for (__u32 i = 0; i < WORDS(ks); i++)
+			s.key[i] = word(key, ks, i);
+		s.step = s.sum >> 32 | 1;
+		bpf_loop(PROBES, probe_one, &s, 0);
+		if (!s.number) {
 			report(h, key, ks);
 			return 0;
 		}
+		n = s.number - 1;
 		row = at(h, h->rows_at + n * stride);
 	}
 	seen = at(h, h->seen_at + n / 64 * 8);
@@ -183,18 +199,22 @@ static __always_inline long compare_entry(const void *key, const void *value, st
 	return 0;
 }
 
-#define COMPARE(map, ks, vs)                                                                                        \
-	static long compare_one_##map(void *map, const void *key, const void *value, struct context *c)   \
-	{                                                                                                            \
-		return compare_entry(key, value, c, ks, vs);                                                         \
-	}                                                                                                            \
-	SEC("syscall") int compare_##map(void *ctx)                                                                  \
-	{                                                                                                            \
-		struct context c = { .h = header() };                                                             \
-                                                                                                                     \
-		if (!c.h)                                                                                            \
-			return 1;                                                                                    \
-		return bpf_for_each_map_elem(&map, compare_one_##map, &c, 0) < 0;                                    \
+#define COMPARE(map, ks, vs)                                                                        \
+	static long probe_##map(__u64 i, struct search *s)                                          \
+	{                                                                                           \
+		return probe(s, ks, 8 * (WORDS(ks) + WORDS(vs)));                                   \
+	}                                                                                           \
+	static long one_##map(void *m, const void *key, const void *value, struct context *c)       \
+	{                                                                                           \
+		return compare_entry(key, value, c, probe_##map, ks, vs);                           \
+	}                                                                                           \
+	SEC("syscall") int compare_##map(void *ctx)                                                 \
+	{                                                                                           \
+		struct context c = { .h = header() };                                               \
+                                                                                                    \
+		if (!c.h)                                                                           \
+			return 1;                                                                   \
+		return bpf_for_each_map_elem(&map, one_##map, &c, 0) < 0;                           \
 	}
 
 COMPARE(cilium_lb4_services_v2, 12, 12)

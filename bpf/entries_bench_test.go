@@ -42,7 +42,7 @@ func BenchmarkPrivilegedEntries(b *testing.B) {
 	for b.Loop() {
 		raw = append(raw, timed(func() { batch(b, m, false) }))
 		load = append(load, timed(func() {
-			if c, err := NewComparer(d, m); err != nil || c.Close() != nil {
+			if c, err := NewComparer(d, m, benchEntries); err != nil || c.Close() != nil {
 				b.Fatal(err)
 			}
 		}))

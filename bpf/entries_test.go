@@ -33,7 +33,7 @@ func entryMap(t testing.TB, id layout.MapID, room, flags uint32) *ebpf.Map {
 
 func comparer(t testing.TB, id layout.MapID, m *ebpf.Map) *Comparer {
 	t.Helper()
-	c, err := NewComparer(id.Desc(), m)
+	c, err := NewComparer(id.Desc(), m, 100)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -317,10 +317,10 @@ func TestPrivilegedWriterStopsAtTheFirstFailure(t *testing.T) {
 // What the programs can't do is refused with a reason, before anything is loaded.
 func TestPrivilegedComparerRefuses(t *testing.T) {
 	m := entryMap(t, layout.Services4, 8, 1)
-	if _, err := NewComparer(layout.SourceRange4.Desc(), m); err == nil {
+	if _, err := NewComparer(layout.SourceRange4.Desc(), m, 0); err == nil {
 		t.Error("a trie was accepted")
 	}
-	if _, err := NewComparer(layout.Backends4.Desc(), m); !errors.Is(err, ErrIncompatible) {
+	if _, err := NewComparer(layout.Backends4.Desc(), m, 0); !errors.Is(err, ErrIncompatible) {
 		t.Errorf("a map of other sizes gives %v, want ErrIncompatible", err)
 	}
 }

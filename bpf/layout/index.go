@@ -16,11 +16,15 @@ type Index struct {
 	// slots is an open-addressing table of entry numbers, from 1 on; 0 is free.
 	slots []uint32
 	seen  []uint64 // a bit per entry; used within Holds
+	held  *Table   // what Holds was last true of
 }
 
-// NewIndex indexes a table, which must not change any more. It does not sort it;
-// of equal keys the last one is found.
+// NewIndex indexes a table's entries as they are now. It does not sort them; of
+// equal keys the last one is found.
 func NewIndex(t *Table) *Index {
+	if t != nil {
+		t = t.Share()
+	}
 	n := t.Rows()
 	size := 16
 	for size < 2*n {
@@ -42,7 +46,7 @@ func (ix *Index) home(key []byte) uint64 {
 }
 
 // Find gives the number of a key's entry, counted from 0 as it was appended, or
-// -1. Once the table has been sorted, numbers are those of the order by key.
+// -1.
 func (ix *Index) Find(key []byte) int {
 	for at := ix.home(key); ; at = (at + 1) % uint64(len(ix.slots)) {
 		switch i := int(ix.slots[at]) - 1; {
@@ -56,10 +60,14 @@ func (ix *Index) Find(key []byte) int {
 
 // Holds tells whether have holds exactly the indexed entries, each once. It does
 // not sort have. Where it holds one of them twice, as a read during a change may,
-// the answer is false: then a comparison in order has to tell.
+// the answer is false: then a comparison in order has to tell. A Table that
+// shares its entries with the last one that was held costs nothing.
 func (ix *Index) Holds(have *Table) bool {
 	if have.Rows() != ix.table.Rows() {
 		return false
+	}
+	if ix.held != nil && ix.held.shares(have) {
+		return true
 	}
 	clear(ix.seen)
 	for i := range have.Rows() {
@@ -68,6 +76,9 @@ func (ix *Index) Holds(have *Table) bool {
 			return false
 		}
 		ix.seen[at/64] |= 1 << (at % 64)
+	}
+	if have != nil {
+		ix.held = have.Share()
 	}
 	return true
 }

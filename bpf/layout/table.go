@@ -7,6 +7,7 @@ import (
 	"cmp"
 	"fmt"
 	"iter"
+	"maps"
 	"slices"
 	"sort"
 )
@@ -122,6 +123,45 @@ func (t *Table) Clone() *Table {
 	clone := *t
 	clone.data = slices.Clone(t.data)
 	return &clone
+}
+
+// Share gives the same entries in the same order. Neither table sees what is
+// done to the other: sorting one leaves the other as it is.
+func (t *Table) Share() *Table {
+	shared := *t
+	shared.data = t.data[:len(t.data):len(t.data)]
+	return &shared
+}
+
+// shares tells whether two tables are known to hold the same without a look at
+// their entries.
+func (t *Table) shares(o *Table) bool {
+	return len(t.data) > 0 && len(t.data) == len(o.data) && &t.data[0] == &o.data[0] && t.keySize == o.keySize
+}
+
+// With gives the table with other values: those of the given keys. A nil value
+// drops the entry. What is there stays in its place, what is new comes last.
+func (t *Table) With(values map[string][]byte) *Table {
+	out := NewTable(t.keySize, t.valueSize, t.Rows()+len(values))
+	rest := maps.Clone(values)
+	for i := range t.Rows() {
+		key := t.key(i)
+		value, given := values[string(key)]
+		_, first := rest[string(key)]
+		switch {
+		case !given:
+			out.Append(key, t.value(i))
+		case first && value != nil:
+			out.Append(key, value)
+		}
+		delete(rest, string(key))
+	}
+	for _, key := range slices.Sorted(maps.Keys(rest)) {
+		if rest[key] != nil {
+			out.Append([]byte(key), rest[key])
+		}
+	}
+	return out
 }
 
 // Edit is one difference between two tables: Old is nil where the key is to be

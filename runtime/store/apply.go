@@ -16,16 +16,24 @@ import (
 	"plumbline.dev/plumbline/runtime/plan"
 )
 
-// Apply carries the steps out. Steps of one map and one kind that stand
-// together become one system call; how many of them took effect is exact.
+// Apply carries the steps out. Writes of entries that stand together become one
+// run of a program within the kernel, whichever maps they are of; without it,
+// those of one map and one kind become one system call. How many of them took
+// effect is exact.
 func (k *Kernel) Apply(ctx context.Context, steps []plan.Step) (int, error) {
 	if k.owned == nil {
 		return 0, fmt.Errorf("write %s: %w", k.pins.maps, ErrReadOnly)
 	}
+	k.mu.Lock()
+	defer k.mu.Unlock()
 	applied := 0
 	for applied < len(steps) {
 		if err := ctx.Err(); err != nil {
 			return applied, err
+		}
+		if n := k.writeInKernel(steps[applied:]); n > 0 {
+			applied += n
+			continue
 		}
 		run := sameKind(steps[applied:])
 		n, err := k.run(run)

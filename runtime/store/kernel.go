@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"sync"
 
 	"github.com/cilium/ebpf"
 
@@ -28,6 +29,13 @@ type Kernel struct {
 	// afterMap is called with each map's name once it has been read: tests change
 	// the pins under a read by it.
 	afterMap func(name string)
+
+	programs Programs
+	mu       sync.Mutex // held by Read and Apply; guards what follows
+	known    map[layout.MapID]*known
+	writer   *bpf.Writer // loaded with the first write
+	// noCompare and noWrite are why the one or the other program is not used.
+	noCompare, noWrite error
 }
 
 var _ Store = (*Kernel)(nil)
@@ -37,6 +45,8 @@ type Options struct {
 	// CgroupRoot is what programs should hang at: an attachment there has it as
 	// its Target. Empty is unknown.
 	CgroupRoot string
+	// Programs is how maps are compared and written.
+	Programs Programs
 }
 
 // Open opens pinned maps for reading, Cilium's or ours: dir is a bpffs, or the
@@ -51,7 +61,7 @@ func Open(dir string, l state.Layout, o Options) (*Kernel, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Kernel{layout: l, pins: pins, cgroup: o.CgroupRoot, afterMap: func(string) {}}, nil
+	return &Kernel{layout: l, pins: pins, cgroup: o.CgroupRoot, programs: o.Programs, known: map[layout.MapID]*known{}, afterMap: func(string) {}}, nil
 }
 
 // unsized is the number of entries of a map whose size follows from a node's
@@ -62,6 +72,11 @@ const unsized = 262144
 // there already, and becomes their owner. A map that is not as it is wanted is
 // ErrIncompatible, and then none is made. Close leaves everything in place (I8).
 func Create(settings *state.Settings, want []state.Map) (*Kernel, error) {
+	return CreateWith(settings, want, Options{})
+}
+
+// CreateWith is Create with options; settings give the cgroup.
+func CreateWith(settings *state.Settings, want []state.Map, o Options) (*Kernel, error) {
 	if _, err := bpf.CgroupID(settings.CgroupRoot); err != nil {
 		return nil, err
 	}
@@ -74,7 +89,7 @@ func Create(settings *state.Settings, want []state.Map) (*Kernel, error) {
 	}
 	k := &Kernel{
 		layout: settings.Layout, pins: pinSet{dir, filepath.Join(dir, ownLinks)}, cgroup: settings.CgroupRoot,
-		owned: map[string]*ebpf.Map{}, afterMap: func(string) {},
+		owned: map[string]*ebpf.Map{}, programs: o.Programs, known: map[layout.MapID]*known{}, afterMap: func(string) {},
 		config: bpf.Config{NodePortMin: settings.NodePortMin, NodePortMax: settings.NodePortMax, AnyProtocolFallback: settings.Layout <= state.Cilium118},
 	}
 	var err error
@@ -158,6 +173,8 @@ func mapSpec(w state.Map, settings *state.Settings) (*ebpf.MapSpec, error) {
 
 // Close releases the maps and the lock. Pins, links and entries stay (I8).
 func (k *Kernel) Close() error {
+	k.mu.Lock()
+	defer k.mu.Unlock() // what reads or writes is waited for: it uses what is closed here
 	var errs []error
 	for _, m := range k.owned {
 		errs = append(errs, m.Close())
@@ -165,6 +182,14 @@ func (k *Kernel) Close() error {
 	if k.objects != nil {
 		errs = append(errs, k.objects.Close())
 	}
+	if k.writer != nil {
+		errs = append(errs, k.writer.Close())
+		k.writer = nil
+	}
+	for _, last := range k.known {
+		errs = append(errs, last.close())
+	}
+	clear(k.known)
 	if k.lock != nil {
 		errs = append(errs, k.lock.Close())
 	}

@@ -23,8 +23,12 @@ import (
 // Read reads every pinned map and link. Every map that is not of the layout is
 // named in one IncompatibleError, and every one that could not be read in one
 // error (I1, I7). Pins that come, go or are replaced meanwhile are read again:
-// what it gives was pinned together.
+// what it gives was pinned together. A map that has been read before is compared
+// with that within the kernel, where Programs says so, and only what differs is
+// read.
 func (k *Kernel) Read(ctx context.Context) (*plan.Have, error) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
 	var changes []string
 	for range attempts {
 		before, err := k.pinned()
@@ -140,7 +144,7 @@ func (k *Kernel) readMap(d layout.Desc) (read mapRead, err error) {
 		return read, nil
 	}
 	var inner *innerError
-	read.table, err = readTable(m, d)
+	read.table, err = k.content(m, d, read.id)
 	if errors.As(err, &inner) {
 		read.differing = []Difference{inner.difference(d.Name)}
 		return read, nil

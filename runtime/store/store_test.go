@@ -53,9 +53,22 @@ func TestFakeConforms(t *testing.T) {
 	storetest.Run(t, func(*testing.T) store.Store { return store.NewFake(state.Cilium117, storetest.Maps()) })
 }
 
+// A Kernel does the same by system calls and by programs.
 func TestPrivilegedKernelConforms(t *testing.T) {
 	testkernel.Require(t)
-	storetest.Run(t, func(t *testing.T) store.Store { return create(t, settings(t), storetest.Maps()) })
+	for name, programs := range map[string]store.Programs{"calls": store.Never, "programs": store.Always} {
+		t.Run(name, func(t *testing.T) {
+			storetest.Run(t, func(t *testing.T) store.Store {
+				k := createWith(t, settings(t), storetest.Maps(), store.Options{Programs: programs})
+				t.Cleanup(func() {
+					if err := k.Refused(); err != nil {
+						t.Errorf("programs were refused: %v", err)
+					}
+				})
+				return k
+			})
+		})
+	}
 }
 
 func settings(t *testing.T) *state.Settings {
@@ -65,7 +78,12 @@ func settings(t *testing.T) *state.Settings {
 
 func create(t *testing.T, s *state.Settings, maps []state.Map) *store.Kernel {
 	t.Helper()
-	k, err := store.Create(s, maps)
+	return createWith(t, s, maps, store.Options{})
+}
+
+func createWith(t *testing.T, s *state.Settings, maps []state.Map, o store.Options) *store.Kernel {
+	t.Helper()
+	k, err := store.CreateWith(s, maps, o)
 	if err != nil {
 		t.Fatal(err)
 	}
