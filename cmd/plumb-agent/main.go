@@ -7,6 +7,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -35,8 +36,9 @@ func main() {
 	os.Exit(run(&env{ctx: ctx, stdout: os.Stdout, stderr: os.Stderr, audit: audit}, os.Args[1:]))
 }
 
-// run runs one command line and gives the exit code: 0, or 2 where the agent
-// could not do its work.
+// run runs one command line and gives the exit code: 0, 1 where a single round
+// found the kernel other than it should be, 2 where the agent could not do its
+// work.
 func run(e *env, args []string) int {
 	root := &cobra.Command{
 		Use:           "plumb-agent",
@@ -51,6 +53,9 @@ func run(e *env, args []string) int {
 	root.SetArgs(args)
 	if err := root.ExecuteContext(e.ctx); err != nil {
 		fmt.Fprintf(e.stderr, "plumb-agent: %v\n", err)
+		if errors.Is(err, errDiffers) {
+			return 1
+		}
 		return 2
 	}
 	return 0

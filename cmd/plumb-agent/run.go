@@ -68,7 +68,7 @@ takes over. SIGUSR1 asks for an audit at once.`,
 	flags.DurationVar(&f.interval, "interval", 0, "between two audits; default: the settings'")
 	flags.DurationVar(&f.grace, "grace", -1, "between the two reads that confirm a drift; default: the settings'")
 	flags.BoolVar(&f.allowEmpty, "allow-empty", false, "let a cluster without any service empty the maps")
-	flags.BoolVar(&f.once, "once", false, "run one round, and end with 1 where it did not come to InSync")
+	flags.BoolVar(&f.once, "once", false, "run one round, and end with 1 where the kernel differs, 2 where that is not known")
 	flags.StringVar(&f.listen, "listen", "", "`address` for /metrics, /healthz and /readyz, such as 127.0.0.1:9964; none by default")
 	flags.BoolVar(&f.profiles, "pprof", false, "serve /debug/pprof at --listen as well")
 	flags.StringVarP(&f.output, "output", "o", "text", "text: a line a round on stderr; json: each round's report on stdout as well")
@@ -274,8 +274,11 @@ func onceErr(r reconcile.Report) error {
 	if r.Err != nil {
 		return fmt.Errorf("%s (%s): %w", r.Status, r.Reason, r.Err)
 	}
-	return fmt.Errorf("%s (%s): %d drifts, %d unconfirmed", r.Status, r.Reason, len(r.Drifts), r.Counts.Unconfirmed)
+	return fmt.Errorf("%w: %s (%s): %d drifts, %d unconfirmed", errDiffers, r.Status, r.Reason, len(r.Drifts), r.Counts.Unconfirmed)
 }
+
+// errDiffers is that a single round found the kernel other than it should be.
+var errDiffers = errors.New("the kernel differs")
 
 // requests passes each SIGUSR1 on, until stop is called.
 func requests(e *env, r *reconcile.Reconciler) (stop func()) {

@@ -5,12 +5,14 @@ package main
 import (
 	"bytes"
 	"context"
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
+	"plumbline.dev/plumbline/runtime/reconcile"
 	"plumbline.dev/plumbline/schema/state"
 )
 
@@ -79,5 +81,19 @@ func TestRunNamesMissingFlags(t *testing.T) {
 	stderr.Reset()
 	if code := run(e, []string{"run", "--datapath", "nowhere.json", "--snapshot", ".", "--node", "n"}); code != 2 || !strings.Contains(stderr.String(), "nowhere.json") {
 		t.Errorf("exit code %d, %q; want 2 and the file's name", code, stderr.String())
+	}
+}
+
+func TestOnceTellsDifferencesFromFailures(t *testing.T) {
+	for status, differs := range map[reconcile.Status]bool{reconcile.Drifted: true, reconcile.OutOfSync: true} {
+		if err := onceErr(reconcile.Report{Status: status}); errors.Is(err, errDiffers) != differs {
+			t.Errorf("%s: %v", status, err)
+		}
+	}
+	if err := onceErr(reconcile.Report{Status: reconcile.Unknown, Err: errors.New("no such map")}); err == nil || errors.Is(err, errDiffers) {
+		t.Errorf("a read that failed: %v", err)
+	}
+	if err := onceErr(reconcile.Report{Status: reconcile.InSync}); err != nil {
+		t.Errorf("in sync: %v", err)
 	}
 }
