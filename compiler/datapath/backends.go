@@ -46,12 +46,7 @@ func (r row4) backend() state.Backend {
 // merge gives the backends map's entries, sorted. Of two conditions the better
 // one holds, and with it the greater of two zones.
 func (r *rows) merge() []state.Backend {
-	slices.SortFunc(r.v4, func(a, b row4) int { return cmp.Or(cmp.Compare(a.key, b.key), cmp.Compare(b.zone, a.zone)) })
-	r.v4 = slices.CompactFunc(r.v4, func(a, b row4) bool { return a.key>>8 == b.key>>8 })
-	slices.SortFunc(r.v6, func(a, b state.Backend) int {
-		return cmp.Or(a.Compare(b.Endpoint), cmp.Compare(a.State, b.State), cmp.Compare(b.Zone, a.Zone))
-	})
-	r.v6 = slices.CompactFunc(r.v6, func(a, b state.Backend) bool { return a.Endpoint == b.Endpoint })
+	r.compact()
 	if len(r.v4)+len(r.v6) == 0 {
 		return nil
 	}
@@ -60,4 +55,24 @@ func (r *rows) merge() []state.Backend {
 		list = append(list, row.backend())
 	}
 	return append(list, r.v6...)
+}
+
+// compact sorts and leaves one row of each backend.
+func (r *rows) compact() {
+	slices.SortFunc(r.v4, func(a, b row4) int { return cmp.Or(cmp.Compare(a.key, b.key), cmp.Compare(b.zone, a.zone)) })
+	r.v4 = slices.CompactFunc(r.v4, func(a, b row4) bool { return a.key>>8 == b.key>>8 })
+	slices.SortFunc(r.v6, func(a, b state.Backend) int {
+		return cmp.Or(a.Compare(b.Endpoint), cmp.Compare(a.State, b.State), cmp.Compare(b.Zone, a.Zone))
+	})
+	r.v6 = slices.CompactFunc(r.v6, func(a, b state.Backend) bool { return a.Endpoint == b.Endpoint })
+}
+
+// each calls f with each row.
+func (r *rows) each(f func(state.Backend)) {
+	for _, row := range r.v4 {
+		f(row.backend())
+	}
+	for _, b := range r.v6 {
+		f(b)
+	}
 }

@@ -63,6 +63,7 @@ type compiler struct {
 	chosen     []candidate // of the current pick
 	picks      []pick      // of the current service
 	arena      []state.Endpoint
+	block      int    // how many slots are reserved at once
 	seed       uint32 // of Maglev's hash
 	tabled     bool   // the settings allow for Maglev tables
 }
@@ -93,6 +94,7 @@ func newCompiler(settings *state.Settings, snapshot *state.Snapshot) *compiler {
 		settings: settings,
 		rules:    rulesOf(settings, patchOf(settings.ChartVersion)),
 		node:     &snapshot.Node,
+		block:    wholeBlock,
 	}
 	n := len(snapshot.Services)
 	c.owners = make([]owner, 0, n)
@@ -151,7 +153,7 @@ func (c *compiler) run(snapshot *state.Snapshot) {
 	c.judgeNode()
 	c.services(snapshot)
 	c.declared()
-	c.pods(snapshot.Pods)
+	c.pods(pointers(snapshot.Pods, comparePods))
 }
 
 // finish sorts what was collected into a State and judges its size.
@@ -200,20 +202,26 @@ func (c *compiler) order() []int32 {
 // wildcardFrontends makes one entry of each address; the first service by name
 // gives it its type. Its flag bytes hold the type alone, so it is non-routable.
 func (c *compiler) wildcardFrontends() []state.Frontend {
-	slices.SortFunc(c.wildcards, func(a, b wildcard) int {
-		return cmp.Or(a.address.Compare(b.address), cmp.Compare(a.service, b.service), cmp.Compare(a.typ, b.typ))
-	})
+	slices.SortFunc(c.wildcards, compareWildcards)
 	list := make([]state.Frontend, 0, len(c.wildcards))
 	for i, w := range c.wildcards {
 		if i > 0 && c.wildcards[i-1].address == w.address {
 			continue
 		}
-		list = append(list, state.Frontend{
-			FrontendName: state.FrontendName{Endpoint: state.Endpoint{Address: w.address}},
-			Type:         w.typ, Flags: state.NonRoutable, Service: w.service,
-		})
+		list = append(list, w.frontend())
 	}
 	return list
+}
+
+func compareWildcards(a, b wildcard) int {
+	return cmp.Or(a.address.Compare(b.address), cmp.Compare(a.service, b.service), cmp.Compare(a.typ, b.typ))
+}
+
+func (w wildcard) frontend() state.Frontend {
+	return state.Frontend{
+		FrontendName: state.FrontendName{Endpoint: state.Endpoint{Address: w.address}},
+		Type:         w.typ, Flags: state.NonRoutable, Service: w.service,
+	}
 }
 
 // owner remembers who the following frontends are for.

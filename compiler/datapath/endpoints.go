@@ -201,11 +201,14 @@ func nilIfEmpty(list []state.Endpoint) []state.Endpoint {
 	return list
 }
 
+// wholeBlock is how many slots are reserved at once where all are made together.
+const wholeBlock = 4096
+
 // reserve gives room for n slots out of one large block: a slice per frontend
 // would cost more than its content.
 func (c *compiler) reserve(n int) []state.Endpoint {
 	if cap(c.arena)-len(c.arena) < n {
-		c.arena = make([]state.Endpoint, 0, max(n, 4096))
+		c.arena = make([]state.Endpoint, 0, max(n, c.block))
 	}
 	start := len(c.arena)
 	c.arena = c.arena[:start+n]

@@ -11,12 +11,12 @@ import (
 	"plumbline.dev/plumbline/schema/state"
 )
 
-// pods writes the host ports of this node's pods.
-func (c *compiler) pods(list []state.Pod) {
+// pods writes the host ports of this node's pods, which are sorted.
+func (c *compiler) pods(list []*state.Pod) {
 	if !c.settings.KubeProxyReplacement {
 		return
 	}
-	for _, pod := range pointers(list, comparePods) {
+	for _, pod := range list {
 		if pod.NodeName != c.node.Name || pod.HostNetwork || !pod.Running {
 			continue
 		}

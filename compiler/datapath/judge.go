@@ -72,21 +72,25 @@ func (c *compiler) judgeNode() {
 
 // judgeSizes compares the entries with what the maps and ids can hold.
 func (c *compiler) judgeSizes(s *state.State) {
-	ids := 0
 	for i := range s.Frontends {
-		f := &s.Frontends[i]
-		if !f.Wildcard() {
-			ids++
-		}
-		if n := len(f.Backends) + len(f.Inactive); n > math.MaxUint16 {
-			o := owner{object: "Service " + f.Service}
-			c.notice(state.Error, "snapshot/too-many-backends", &o, "", "split the service", "%s has %d backends; an entry holds %d at most", f.FrontendName, n, math.MaxUint16)
-		}
+		c.judgeSlots(&s.Frontends[i])
 	}
-	if ids > maxIDs {
+	c.judgeUsage(usageOf(s))
+}
+
+// judgeSlots says where a frontend has more slots than its master can count.
+func (c *compiler) judgeSlots(f *state.Frontend) {
+	if n := len(f.Backends) + len(f.Inactive); n > math.MaxUint16 {
+		o := owner{object: "Service " + f.Service}
+		c.notice(state.Error, "snapshot/too-many-backends", &o, "", "split the service", "%s has %d backends; an entry holds %d at most", f.FrontendName, n, math.MaxUint16)
+	}
+}
+
+func (c *compiler) judgeUsage(u usage) {
+	if ids := u.reverse[0] + u.reverse[1]; ids > maxIDs {
 		c.notice(state.Error, "snapshot/too-many-frontends", &settingsOwner, "", "", "%d frontends exceed the %d ids of a node", ids, maxIDs)
 	}
-	for _, f := range Fills(c.settings, s) {
+	for _, f := range u.fills(c.settings) {
 		c.full(f)
 	}
 }
@@ -100,35 +104,55 @@ type Fill struct {
 
 // Fills counts the entries that a State takes of each map whose size the settings
 // state.
-func Fills(settings *state.Settings, s *state.State) []Fill {
-	var services, reverse, backends, maglev, ranges [2]int
+func Fills(settings *state.Settings, s *state.State) []Fill { return usageOf(s).fills(settings) }
+
+// usage counts the entries of maps, those of IPv4 first.
+type usage struct {
+	services, reverse, backends, maglev, ranges [2]int
+	matches                                     int
+}
+
+func usageOf(s *state.State) (u usage) {
 	for i := range s.Frontends {
-		f := &s.Frontends[i]
-		services[of(f.Address)] += 1 + len(f.Backends) + len(f.Inactive)
-		if !f.Wildcard() {
-			reverse[of(f.Address)]++
-		}
+		u.frontend(&s.Frontends[i], 1)
 	}
-	for _, b := range s.Backends {
-		backends[of(b.Address)]++
+	for i := range s.Backends {
+		u.backends[of(s.Backends[i].Address)]++
 	}
-	for _, t := range s.Maglev {
-		maglev[of(t.Frontend.Address)]++
+	u.details(s.Maglev, s.SourceRanges, s.AffinityMatches, 1)
+	return u
+}
+
+// frontend counts a frontend in, or out where sign is -1.
+func (u *usage) frontend(f *state.Frontend, sign int) {
+	u.services[of(f.Address)] += sign * (1 + len(f.Backends) + len(f.Inactive))
+	if !f.Wildcard() {
+		u.reverse[of(f.Address)] += sign
 	}
-	for _, r := range s.SourceRanges {
-		ranges[of(r.Frontend.Address)]++
+}
+
+func (u *usage) details(tables []state.MaglevTable, ranges []state.SourceRange, matches []state.AffinityMatch, sign int) {
+	for i := range tables {
+		u.maglev[of(tables[i].Frontend.Address)] += sign
 	}
+	for i := range ranges {
+		u.ranges[of(ranges[i].Frontend.Address)] += sign
+	}
+	u.matches += sign * len(matches)
+}
+
+func (u usage) fills(settings *state.Settings) []Fill {
 	m := &settings.Maps
 	var list []Fill
 	pair := func(id layout.MapID, count [2]int, size uint32) {
 		list = append(list, Fill{id, count[0], int(size)}, Fill{id + 1, count[1], int(size)})
 	}
-	pair(layout.Services4, services, m.Services)
-	pair(layout.Backends4, backends, m.Backends)
-	pair(layout.ReverseNAT4, reverse, m.ReverseNAT)
-	pair(layout.Maglev4, maglev, m.Maglev)
-	pair(layout.SourceRange4, ranges, m.SourceRanges)
-	return append(list, Fill{layout.AffinityMatch, len(s.AffinityMatches), int(m.Affinity)})
+	pair(layout.Services4, u.services, m.Services)
+	pair(layout.Backends4, u.backends, m.Backends)
+	pair(layout.ReverseNAT4, u.reverse, m.ReverseNAT)
+	pair(layout.Maglev4, u.maglev, m.Maglev)
+	pair(layout.SourceRange4, u.ranges, m.SourceRanges)
+	return append(list, Fill{layout.AffinityMatch, u.matches, int(m.Affinity)})
 }
 
 func of(a netip.Addr) int {

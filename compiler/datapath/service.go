@@ -51,9 +51,11 @@ func local(policy string) bool { return policy == "Local" }
 
 // services walks services and slices side by side, both sorted by service.
 func (c *compiler) services(snapshot *state.Snapshot) {
-	services := pointers(snapshot.Services, compareServices)
-	list := pointers(snapshot.Slices, compareSlices)
-	list = c.dropRepeatedSlices(list)
+	list := c.dropRepeatedSlices(pointers(snapshot.Slices, compareSlices))
+	c.walk(pointers(snapshot.Services, compareServices), list)
+}
+
+func (c *compiler) walk(services []*state.Service, list []*state.EndpointSlice) {
 	next := 0
 	for i, svc := range services {
 		for next < len(list) && sliceBefore(list[next], svc) {

@@ -1,0 +1,232 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package datapath
+
+import (
+	"net/netip"
+	"slices"
+
+	"plumbline.dev/plumbline/schema/state"
+)
+
+// Compiler compiles what Compile does and then again only what a change
+// concerns: the services whose objects changed and those that contest an address
+// with them. After any Deltas its State and Notices are those that Compile gives
+// for the Snapshot that they add up to (I9). It is pure as Compile is, and used by
+// one goroutine at a time. A change of the node recompiles everything, since each
+// service may depend on it.
+type Compiler struct {
+	settings *state.Settings
+	node     state.Node
+	run      *compiler // what a unit is compiled with
+	usable   bool      // the settings allow for entries at all
+	said     []state.Notice
+
+	units    map[unitKey]*unit
+	slices   map[state.Name]*state.EndpointSlice // the one of each name that counts
+	repeated map[state.Name][]state.Notice       // about the others
+	noisy    map[*unit]bool                      // of whom there is something to say
+
+	claims claims
+	rows   sharedRows
+	wild   wildcards
+	usage  usage
+
+	// last is what State gave last; nil is nothing. changed and changedRows are
+	// what has changed since.
+	last        *state.State
+	changed     map[state.FrontendName]part
+	changedRows map[state.Endpoint]bool
+}
+
+// New makes a Compiler of an empty Snapshot: without a node, services and pods.
+// The settings must not be changed while it is in use.
+func New(settings *state.Settings) *Compiler {
+	if settings == nil {
+		settings = &state.Settings{}
+	}
+	c := &Compiler{
+		settings: settings, units: map[unitKey]*unit{}, slices: map[state.Name]*state.EndpointSlice{},
+		repeated: map[state.Name][]state.Notice{}, noisy: map[*unit]bool{},
+		claims: newClaims(), rows: newSharedRows(), wild: wildcards{},
+		changed: map[state.FrontendName]part{}, changedRows: map[state.Endpoint]bool{},
+	}
+	c.place(state.Node{})
+	if len(settings.Services) > 0 {
+		c.unit(unitKey{kind: ofSettings})
+		c.Apply(&state.Delta{Node: &state.Node{}})
+	}
+	return c
+}
+
+// place puts the Compiler on a node.
+func (c *Compiler) place(node state.Node) {
+	c.node = node
+	c.run = newCompiler(c.settings, &state.Snapshot{Node: node})
+	c.run.node = &c.node
+	if c.usable = c.run.settingsUsable(); c.usable {
+		c.run.judgeNode()
+	}
+	c.said = slices.Clone(c.run.notices)
+}
+
+// Apply takes a Delta in. It gives what the State has otherwise now, and what
+// there is to say about what was recompiled and about the sizes of the maps;
+// Notices gives all that there is to say.
+func (c *Compiler) Apply(d *state.Delta) (*state.Change, []state.Notice) {
+	u := newUpdate(c)
+	u.take(d)
+	if !c.usable {
+		return u.change(), sortNotices(slices.Clone(c.said))
+	}
+	u.compile()
+	u.settle()
+	u.exchange()
+	return u.change(), u.notices()
+}
+
+// Notices gives all that there is to say about the Snapshot, as Compile does.
+func (c *Compiler) Notices() []state.Notice {
+	list := slices.Clone(c.said)
+	for u := range c.noisy {
+		list = append(append(list, u.notices...), u.contested...)
+	}
+	if !c.usable {
+		return sortNotices(list)
+	}
+	for _, said := range c.repeated {
+		list = append(list, said...)
+	}
+	return sortNotices(append(list, c.sizes()...))
+}
+
+// sizes compares the entries with what the maps can hold.
+func (c *Compiler) sizes() []state.Notice {
+	c.run.reset(nil)
+	c.run.judgeUsage(c.usage)
+	return c.run.notices
+}
+
+// State gives the whole State. It costs what is large, but for a second call
+// without a change between; who follows the Changes needs it for audits only. It
+// must not be changed.
+func (c *Compiler) State() *state.State {
+	switch {
+	case !c.usable:
+		return &state.State{Layout: c.settings.Layout}
+	case c.last == nil:
+		c.last = c.assemble()
+	case len(c.changed)+len(c.changedRows) > 0:
+		c.last = c.splice(c.last)
+	}
+	clear(c.changed)
+	clear(c.changedRows)
+	return c.last
+}
+
+// assemble makes the State of all units.
+func (c *Compiler) assemble() *state.State {
+	s := &state.State{Layout: c.settings.Layout, Attachments: Attachments(c.settings), Maps: Maps(c.settings)}
+	s.Frontends = make([]state.Frontend, 0, c.usage.reverse[0]+c.usage.reverse[1]+len(c.wild))
+	for _, u := range c.units {
+		s.Frontends = append(s.Frontends, u.frontends...)
+		s.SourceRanges = append(s.SourceRanges, u.ranges...)
+		s.AffinityMatches = append(s.AffinityMatches, u.matches...)
+		s.Maglev = append(s.Maglev, u.tables...)
+	}
+	for a := range c.wild {
+		f, _ := c.wild.frontend(a)
+		s.Frontends = append(s.Frontends, f)
+	}
+	s.Backends = c.rows.merged()
+	s.Sort()
+	return whole(s)
+}
+
+// whole gives a State in the form of Compile's: without lists that are empty.
+func whole(s *state.State) *state.State {
+	if len(s.Frontends) == 0 {
+		s.Frontends = nil
+	}
+	if len(s.Backends) == 0 {
+		s.Backends = nil
+	}
+	if len(s.SourceRanges) == 0 {
+		s.SourceRanges = nil
+	}
+	if len(s.AffinityMatches) == 0 {
+		s.AffinityMatches = nil
+	}
+	if len(s.Maglev) == 0 {
+		s.Maglev = nil
+	}
+	return s
+}
+
+// splice gives the State that was and what has changed since.
+func (c *Compiler) splice(old *state.State) *state.State {
+	names := sortedKeys(c.changed, state.FrontendName.Compare)
+	rows := sortedKeys(c.changedRows, state.Endpoint.Compare)
+	s := *old
+	s.Frontends = splice(old.Frontends, names, func(f state.Frontend, n state.FrontendName) int { return f.Compare(n) },
+		func(n state.FrontendName) []state.Frontend {
+			if f := c.current(n); f != nil {
+				return []state.Frontend{*f}
+			}
+			return nil
+		})
+	s.Backends = splice(old.Backends, rows, func(b state.Backend, e state.Endpoint) int { return b.Compare(e) },
+		func(e state.Endpoint) []state.Backend {
+			if b, found := c.rows.find(e); found {
+				return []state.Backend{b}
+			}
+			return nil
+		})
+	s.SourceRanges = splice(old.SourceRanges, names, func(r state.SourceRange, n state.FrontendName) int { return r.Frontend.Compare(n) },
+		func(n state.FrontendName) []state.SourceRange { return c.changed[n].ranges(n) })
+	s.AffinityMatches = splice(old.AffinityMatches, names, func(m state.AffinityMatch, n state.FrontendName) int { return m.Frontend.Compare(n) },
+		func(n state.FrontendName) []state.AffinityMatch { return c.changed[n].matches(n) })
+	s.Maglev = splice(old.Maglev, names, func(t state.MaglevTable, n state.FrontendName) int { return t.Frontend.Compare(n) },
+		func(n state.FrontendName) []state.MaglevTable { return c.changed[n].tables(n) })
+	return whole(&s)
+}
+
+// current gives a changed frontend as it is now, or nil.
+func (c *Compiler) current(n state.FrontendName) *state.Frontend {
+	if wildcardName(n) {
+		if f, found := c.wild.frontend(n.Address); found {
+			return &f
+		}
+		return nil
+	}
+	return c.changed[n].frontend()
+}
+
+func wildcardName(n state.FrontendName) bool { return n.Port == 0 && n.Protocol == state.Any }
+
+func wildcardAt(a netip.Addr) state.FrontendName {
+	return state.FrontendName{Endpoint: state.Endpoint{Address: a}}
+}
+
+// splice copies a sorted list, with what is under the keys, which are sorted,
+// replaced.
+func splice[T, K any](old []T, keys []K, compare func(T, K) int, now func(K) []T) []T {
+	out := make([]T, 0, len(old)+len(keys))
+	for _, k := range keys {
+		at, _ := slices.BinarySearchFunc(old, k, compare)
+		out = append(append(out, old[:at]...), now(k)...)
+		for old = old[at:]; len(old) > 0 && compare(old[0], k) == 0; {
+			old = old[1:]
+		}
+	}
+	return append(out, old...)
+}
+
+func sortedKeys[K comparable, V any](m map[K]V, compare func(a, b K) int) []K {
+	list := make([]K, 0, len(m))
+	for k := range m {
+		list = append(list, k)
+	}
+	slices.SortFunc(list, compare)
+	return list
+}
