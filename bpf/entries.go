@@ -48,7 +48,7 @@ type entries struct {
 
 // openEntries loads the named programs over the given maps, with an area of at
 // least size bytes behind the header. It needs CAP_BPF and a kernel that knows
-// what the programs use: 5.13 to walk maps, 5.17 to write entries.
+// what the programs use: bpf_loop is of 5.17.
 func openEntries(maps map[string]*ebpf.Map, size int, names ...string) (*entries, error) {
 	spec, err := entriesSpec(names, headerSize+size)
 	if err != nil {

@@ -71,6 +71,9 @@ func (d *decoder) stray(id MapID, key []byte, format string, args ...any) {
 // ledger's, and the other is stray: no State has the same backend twice.
 func (d *decoder) backends(t Tables, id MapID) map[uint32]Backend {
 	rows := make(map[uint32]Backend, t[id].Len())
+	if len(d.Ledger.Backends) == 0 {
+		d.Ledger.Backends = make(map[state.Endpoint]uint32, t[id].Len())
+	}
 	for key, value := range t[id].All() {
 		n, kerr := DecodeBackendID(key)
 		b, verr := DecodeBackend(value)

@@ -15,39 +15,80 @@ type Index struct {
 	seed  maphash.Seed
 	// slots is an open-addressing table of entry numbers, from 1 on; 0 is free.
 	slots []uint32
-	seen  []uint64 // a bit per entry; used within Holds
-	held  *Table   // what Holds was last true of
+	// short is that for keys of up to eight bytes: they stand in the slots, so that
+	// to find one is a single look at memory.
+	short []shortSlot
+}
+
+type shortSlot struct {
+	key    uint64
+	number uint32 // from 1 on; 0 is free
 }
 
 // NewIndex indexes a table's entries as they are now. It does not sort them; of
 // equal keys the last one is found.
 func NewIndex(t *Table) *Index {
-	if t != nil {
-		t = t.Share()
+	if t == nil {
+		t = NewTable(0, 0, 0)
 	}
 	n := t.Rows()
 	size := 16
-	for size < 2*n {
+	for 4*size < 5*n {
 		size *= 2
 	}
-	ix := &Index{table: t, seed: maphash.MakeSeed(), slots: make([]uint32, size), seen: make([]uint64, n/64+1)}
+	ix := &Index{table: t.Share(), seed: maphash.MakeSeed()}
+	if t.keySize <= 8 {
+		ix.short = make([]shortSlot, size)
+	} else {
+		ix.slots = make([]uint32, size)
+	}
 	for i := range n {
-		at := ix.home(t.key(i))
-		for ix.slots[at] != 0 && !bytes.Equal(t.key(int(ix.slots[at]-1)), t.key(i)) {
-			at = (at + 1) % uint64(size)
-		}
-		ix.slots[at] = uint32(i + 1)
+		ix.add(i)
 	}
 	return ix
+}
+
+func (ix *Index) add(i int) {
+	key := ix.table.key(i)
+	if ix.short != nil {
+		w, _ := Word(key)
+		at := ix.placeShort(w)
+		ix.short[at] = shortSlot{w, uint32(i + 1)}
+		return
+	}
+	at := ix.home(key)
+	for ix.slots[at] != 0 && !bytes.Equal(ix.table.key(int(ix.slots[at]-1)), key) {
+		at = (at + 1) % uint64(len(ix.slots))
+	}
+	ix.slots[at] = uint32(i + 1)
 }
 
 func (ix *Index) home(key []byte) uint64 {
 	return maphash.Bytes(ix.seed, key) % uint64(len(ix.slots))
 }
 
+// placeShort gives the slot that holds a key, or the free one for it.
+func (ix *Index) placeShort(key uint64) uint64 {
+	mask := uint64(len(ix.short) - 1) // their number is a power of two
+	hash := (key ^ key>>32) * 0xff51afd7ed558ccd
+	hash = (hash ^ hash>>32) * 0xc4ceb9fe1a85ec53
+	at := (hash ^ hash>>32) & mask
+	for ix.short[at].number != 0 && ix.short[at].key != key {
+		at = (at + 1) & mask
+	}
+	return at
+}
+
 // Find gives the number of a key's entry, counted from 0 as it was appended, or
 // -1.
 func (ix *Index) Find(key []byte) int {
+	if len(key) != ix.table.keySize {
+		return -1
+	}
+	if ix.short != nil {
+		w, _ := Word(key)
+		return int(ix.short[ix.placeShort(w)].number) - 1
+	}
 	for at := ix.home(key); ; at = (at + 1) % uint64(len(ix.slots)) {
 		switch i := int(ix.slots[at]) - 1; {
 		case i < 0:
@@ -60,25 +101,18 @@ func (ix *Index) Find(key []byte) int {
 
 // Holds tells whether have holds exactly the indexed entries, each once. It does
 // not sort have. Where it holds one of them twice, as a read during a change may,
-// the answer is false: then a comparison in order has to tell. A Table that
-// shares its entries with the last one that was held costs nothing.
+// the answer is false: then a comparison in order has to tell.
 func (ix *Index) Holds(have *Table) bool {
 	if have.Rows() != ix.table.Rows() {
 		return false
 	}
-	if ix.held != nil && ix.held.shares(have) {
-		return true
-	}
-	clear(ix.seen)
+	seen := make([]uint64, have.Rows()/64+1)
 	for i := range have.Rows() {
 		at := ix.Find(have.key(i))
-		if at < 0 || !bytes.Equal(ix.table.value(at), have.value(i)) || ix.seen[at/64]&(1<<(at%64)) != 0 {
+		if at < 0 || !bytes.Equal(ix.table.value(at), have.value(i)) || seen[at/64]&(1<<(at%64)) != 0 {
 			return false
 		}
-		ix.seen[at/64] |= 1 << (at % 64)
-	}
-	if have != nil {
-		ix.held = have.Share()
+		seen[at/64] |= 1 << (at % 64)
 	}
 	return true
 }

@@ -63,3 +63,31 @@ func TestIndexOfNothing(t *testing.T) {
 		t.Error("nothing does not hold nothing")
 	}
 }
+
+// Keys of every size are found where they are, and nothing else is: neither a
+// key of another size that begins alike, nor one that is not there.
+func TestIndexFindsKeysOfEverySize(t *testing.T) {
+	for size := 2; size <= 24; size++ {
+		table := NewTable(size, 0, 0)
+		for i := range 1000 {
+			key := make([]byte, size)
+			key[0], key[size-1] = byte(i), byte(i>>8)
+			table.Append(key, nil)
+		}
+		ix := NewIndex(table)
+		for i := range 1000 {
+			key, _ := table.Row(i)
+			if got := ix.Find(key); got != i {
+				t.Fatalf("size %d: Find(%x) is %d, want %d", size, key, got, i)
+			}
+			if got := ix.Find(append(key[:size:size], 0)); got != -1 {
+				t.Fatalf("size %d: a longer key is found at %d", size, got)
+			}
+		}
+		absent := make([]byte, size)
+		absent[0], absent[size-1] = 1, 200
+		if got := ix.Find(absent); got != -1 {
+			t.Fatalf("size %d: an absent key is found at %d", size, got)
+		}
+	}
+}

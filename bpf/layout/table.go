@@ -38,6 +38,33 @@ func (t *Table) Append(key, value []byte) {
 	t.unsorted = true
 }
 
+// AppendAll adds n entries whose keys and values stand one behind the other.
+func (t *Table) AppendAll(keys, values []byte, n int) {
+	if len(keys) < n*t.keySize || len(values) < n*t.valueSize {
+		panic(fmt.Sprintf("%d entries of %d+%d bytes out of %d+%d", n, t.keySize, t.valueSize, len(keys), len(values)))
+	}
+	if need := len(t.data) + n*t.stride(); need > cap(t.data) {
+		grown := make([]byte, len(t.data), max(need, 2*cap(t.data)))
+		copy(grown, t.data)
+		t.data = grown
+	}
+	at := len(t.data)
+	t.data = t.data[:at+n*t.stride()]
+	for i := range n {
+		copy(t.data[at:], keys[i*t.keySize:][:t.keySize])
+		copy(t.data[at+t.keySize:], values[i*t.valueSize:][:t.valueSize])
+		at += t.stride()
+	}
+	t.unsorted = true
+}
+
+// Clip gives memory back that is kept for more entries, where it is much.
+func (t *Table) Clip() {
+	if cap(t.data) > len(t.data)+len(t.data)/4 {
+		t.data = append(make([]byte, 0, len(t.data)), t.data...)
+	}
+}
+
 // Accepts tells whether an entry is of the table's sizes.
 func (t *Table) Accepts(key, value []byte) bool {
 	return len(key) == t.keySize && len(value) == t.valueSize
@@ -50,21 +77,52 @@ func (t *Table) Sort() {
 	}
 	t.unsorted = false
 	n, stride := t.Rows(), t.stride()
-	order := make([]int32, n)
+	order := make([]place, n)
+	inOrder := true
 	for i := range order {
-		order[i] = int32(i)
+		order[i] = place{prefix(t.key(i)), int32(i)}
+		inOrder = inOrder && (i == 0 || order[i-1].prefix < order[i].prefix)
 	}
-	slices.SortFunc(order, func(a, b int32) int {
-		return cmp.Or(bytes.Compare(t.key(int(a)), t.key(int(b))), cmp.Compare(a, b))
+	if inOrder {
+		return
+	}
+	slices.SortFunc(order, func(a, b place) int {
+		if a.prefix != b.prefix {
+			return cmp.Compare(a.prefix, b.prefix)
+		}
+		return cmp.Or(bytes.Compare(t.key(int(a.number)), t.key(int(b.number))), cmp.Compare(a.number, b.number))
 	})
 	sorted := make([]byte, 0, len(t.data))
-	for i, from := range order {
-		if i+1 < n && bytes.Equal(t.key(int(from)), t.key(int(order[i+1]))) {
+	for i, at := range order {
+		from := int(at.number)
+		if i+1 < n && order[i+1].prefix == at.prefix && bytes.Equal(t.key(from), t.key(int(order[i+1].number))) {
 			continue
 		}
-		sorted = append(sorted, t.data[int(from)*stride:][:stride]...)
+		sorted = append(sorted, t.data[from*stride:][:stride]...)
 	}
 	t.data = sorted
+}
+
+// place is an entry's number, and the front of its key: most comparisons end there.
+type place struct {
+	prefix uint64
+	number int32
+}
+
+// prefix gives the first eight bytes of a key as a number that is as large as
+// they are, in the order of bytes.Compare.
+func prefix(key []byte) uint64 {
+	if len(key) >= 8 {
+		return be.Uint64(key)
+	}
+	var p uint64
+	for i := range 8 {
+		p <<= 8
+		if i < len(key) {
+			p |= uint64(key[i])
+		}
+	}
+	return p
 }
 
 func (t *Table) stride() int        { return t.keySize + t.valueSize }
@@ -133,10 +191,11 @@ func (t *Table) Share() *Table {
 	return &shared
 }
 
-// shares tells whether two tables are known to hold the same without a look at
-// their entries.
-func (t *Table) shares(o *Table) bool {
-	return len(t.data) > 0 && len(t.data) == len(o.data) && &t.data[0] == &o.data[0] && t.keySize == o.keySize
+// Shares tells whether two tables are known to hold the same without a look at
+// their entries: one is the other, by Share. Neither may be nil and the answer
+// for an empty one is false.
+func (t *Table) Shares(o *Table) bool {
+	return o != nil && len(t.data) > 0 && len(t.data) == len(o.data) && &t.data[0] == &o.data[0] && t.keySize == o.keySize
 }
 
 // With gives the table with other values: those of the given keys. A nil value

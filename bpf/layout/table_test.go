@@ -100,3 +100,47 @@ func TestNilTableIsEmpty(t *testing.T) {
 		t.Errorf("%d edits, want 1", n)
 	}
 }
+
+// With changes what it is told to and leaves the rest, and the table itself, as
+// it is; Share is the same entries, seen without a look at them.
+func TestWithAndShare(t *testing.T) {
+	table := NewTable(1, 1, 0)
+	table.AppendAll([]byte{5, 3, 9, 1, 0}, []byte{50, 30, 90, 10, 0}, 4)
+	shared := table.Share()
+	changed := table.With(map[string][]byte{"\x03": nil, "\x09": {91}, "\x07": {70}, "\x08": nil})
+	rows := func(t *Table) string {
+		var text string
+		for i := range t.Rows() {
+			key, value := t.Row(i)
+			text += fmt.Sprintf("%d=%d ", key[0], value[0])
+		}
+		return text
+	}
+	if got, want := rows(changed), "5=50 9=91 1=10 7=70 "; got != want {
+		t.Errorf("with other values: %s, want %s", got, want)
+	}
+	if !shared.Shares(table) || !table.Shares(shared) || changed.Shares(table) {
+		t.Error("Shares is wrong")
+	}
+	table.Sort()
+	if got, want := rows(shared), "5=50 3=30 9=90 1=10 "; got != want {
+		t.Errorf("the shared table is %s after the other was sorted, want %s", got, want)
+	}
+	shared.Append([]byte{2}, []byte{20})
+	if table.Shares(shared) || table.Len() != 4 {
+		t.Error("an entry of one table has come into the other")
+	}
+	shared.Clip()
+	if got, want := rows(shared), "5=50 3=30 9=90 1=10 2=20 "; got != want {
+		t.Errorf("clipped: %s, want %s", got, want)
+	}
+}
+
+// Of an entry that was read twice With leaves one.
+func TestWithDropsRepeatedEntries(t *testing.T) {
+	table := NewTable(1, 1, 0)
+	table.AppendAll([]byte{1, 2, 1}, []byte{1, 2, 3}, 3)
+	if got := table.With(map[string][]byte{"\x01": {4}}); got.Rows() != 2 {
+		t.Errorf("%d rows, want 2", got.Rows())
+	}
+}

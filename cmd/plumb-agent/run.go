@@ -106,7 +106,7 @@ func runAgent(e *env, f runFlags) error {
 		Store: kernel, Source: compiled, Audit: auditOf(settings, kernel, compiled, notices),
 		Heed: func(list []plan.Drift) []plan.Drift { return audit.Heed(settings.Audits, list) },
 		Mode: settings.Mode, Interval: settings.Interval.Duration, Grace: settings.Grace.Duration,
-		AllowEmpty: f.allowEmpty, Report: func(r reconcile.Report) { watch(r); reporter(r) }, Log: log,
+		AllowEmpty: f.allowEmpty, Report: sayRefused(kernel.Refused, log, func(r reconcile.Report) { watch(r); reporter(r) }), Log: log,
 	})
 	if err != nil {
 		return err
@@ -265,6 +265,19 @@ func (f *runFlags) serve(ctx context.Context, interval time.Duration, log *slog.
 		metrics.Observe(r)
 		health.Observe(r)
 	}, nil
+}
+
+// sayRefused logs, once, why rounds do without programs in the kernel: they find
+// and write the same, at a higher cost.
+func sayRefused(refused func() error, log *slog.Logger, next func(reconcile.Report)) func(reconcile.Report) {
+	said := false
+	return func(r reconcile.Report) {
+		if err := refused(); err != nil && !said {
+			said = true
+			log.Warn("programs refused", "error", err.Error())
+		}
+		next(r)
+	}
 }
 
 func onceErr(r reconcile.Report) error {

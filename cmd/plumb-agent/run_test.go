@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
@@ -95,5 +96,23 @@ func TestOnceTellsDifferencesFromFailures(t *testing.T) {
 	}
 	if err := onceErr(reconcile.Report{Status: reconcile.InSync}); err != nil {
 		t.Errorf("in sync: %v", err)
+	}
+}
+
+// Why programs are refused is logged once, and each report goes on.
+func TestSayRefused(t *testing.T) {
+	var out bytes.Buffer
+	var err error
+	reports := 0
+	report := sayRefused(func() error { return err }, slog.New(slog.NewTextHandler(&out, nil)), func(reconcile.Report) { reports++ })
+	report(reconcile.Report{})
+	if out.Len() > 0 {
+		t.Errorf("nothing is refused, but: %s", out.String())
+	}
+	err = errors.New("no CAP_BPF")
+	report(reconcile.Report{})
+	report(reconcile.Report{})
+	if n := strings.Count(out.String(), "no CAP_BPF"); n != 1 || reports != 3 {
+		t.Errorf("said %d times, want once; %d reports, want 3", n, reports)
 	}
 }

@@ -16,13 +16,16 @@ type Result struct {
 	// Plan ends the drifts of entries and programs. What no write of ours can
 	// mend (a map that is missing, full or of other parameters) has no step.
 	Plan Plan
-	// Ledger are the ids that the plan gives or keeps, for the next Diff.
-	Ledger *layout.Ledger
 	// Target is the wanted State as bytes, once the plan has been carried out.
 	Target *Target
 	// Stray are held entries that belong to nothing; the plan deletes them.
 	Stray []layout.Stray
+
+	ids func() *layout.Ledger
 }
+
+// Ledger are the ids that the plan gives or keeps, for the next Diff.
+func (r *Result) Ledger() *layout.Ledger { return r.ids() }
 
 // Diff compares what a kernel holds with what it should hold. known are the ids
 // that an earlier Diff of this process gave, or nil: then the kernel's own word
@@ -33,6 +36,16 @@ func Diff(have *Have, want *state.State, known *layout.Ledger) (*Result, error) 
 	if have.Layout != want.Layout {
 		return nil, fmt.Errorf("diff: the kernel holds layout %s, the environment wants %s", have.Layout, want.Layout)
 	}
+	if known == nil {
+		if result := cold(have, want); result != nil {
+			return result, nil
+		}
+	}
+	return diff(have, want, known)
+}
+
+// diff is Diff by decoding all that is held.
+func diff(have *Have, want *state.State, known *layout.Ledger) (*Result, error) {
 	tables, strange := layout.Sift(have.Tables)
 	held := have.Tables
 	have = &Have{Layout: have.Layout, Tables: tables, Maps: have.Maps, Attachments: have.Attachments}
@@ -63,7 +76,8 @@ func Diff(have *Have, want *state.State, known *layout.Ledger) (*Result, error) 
 	d.maps()
 	d.attachments()
 	order(d.plan)
-	return &Result{Drifts: d.found.sorted(), Plan: d.plan, Ledger: ids, Target: newTarget(want, ids, tables), Stray: append(strange, dec.Stray...)}, nil
+	given := func() *layout.Ledger { return ids }
+	return &Result{Drifts: d.found.sorted(), Plan: d.plan, ids: given, Target: newTarget(want, given, tables), Stray: append(strange, dec.Stray...)}, nil
 }
 
 // differ turns edits of bytes into drifts that a person understands.
@@ -87,8 +101,9 @@ func newDiffer(have *Have, dec *layout.Decoded, want *state.State, ids *layout.L
 		have: have, dec: dec, want: want, ids: ids, found: newDrifts(),
 		haveF: frontendsByName(dec.State), wantF: frontendsByName(want),
 		haveID: map[uint16]state.FrontendName{}, wantID: map[uint16]state.FrontendName{},
-		haveUses: map[uint32][]state.FrontendName{}, wantUses: map[state.Endpoint][]state.FrontendName{},
-		wantRow: map[uint32]state.Endpoint{},
+		haveUses: make(map[uint32][]state.FrontendName, len(dec.State.Backends)),
+		wantUses: make(map[state.Endpoint][]state.FrontendName, len(want.Backends)),
+		wantRow:  make(map[uint32]state.Endpoint, len(want.Backends)),
 	}
 	for name, id := range dec.Ledger.Frontends {
 		d.haveID[id] = name

@@ -20,7 +20,11 @@ const maxReverseNAT = 0xfffe
 // stays with what it stands for (I4): first by what we ourselves gave before
 // (known), then by what the kernel holds, and only what is new gets a new one.
 func assign(have *Have, dec *layout.Decoded, want *state.State, known *layout.Ledger) (*layout.Ledger, error) {
-	a := assigner{have: have, dec: dec, want: want, known: known, out: layout.NewLedger(), cold: known == nil}
+	out := &layout.Ledger{
+		Backends:  make(map[state.Endpoint]uint32, len(want.Backends)),
+		Frontends: make(map[state.FrontendName]uint16, len(want.Frontends)),
+	}
+	a := assigner{have: have, dec: dec, want: want, known: known, out: out, cold: known == nil}
 	if known == nil {
 		a.known = layout.NewLedger()
 	}
@@ -46,7 +50,8 @@ type assigner struct {
 // scan notes every id that is mentioned anywhere: none of them is free.
 func (a *assigner) scan() {
 	a.rows, a.takenRevNAT = map[netip.AddrPort][]uint16{}, map[uint16]bool{}
-	a.takenBackend, a.users = map[uint32]bool{}, map[uint32][]state.FrontendName{}
+	n := len(a.dec.State.Backends)
+	a.takenBackend, a.users = make(map[uint32]bool, n), make(map[uint32][]state.FrontendName, n)
 	a.wanted = frontendsByName(a.want)
 	for _, id := range []layout.MapID{layout.ReverseNAT4, layout.ReverseNAT6} {
 		for key, value := range a.have.Tables[id].All() {

@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"net/netip"
+	"sync"
 
 	"plumbline.dev/plumbline/bpf/layout"
 	"plumbline.dev/plumbline/schema/state"
@@ -16,22 +17,70 @@ import (
 // looks at each entry once and decodes none, so that the first audit of a
 // process costs little more than its reads.
 func InSync(have *Have, want *state.State) bool {
-	if have.Layout != want.Layout || !layout.Known(want.Layout) || len(want.Maglev) > 0 {
+	if have.Layout != want.Layout {
 		return false
 	}
-	for _, id := range []layout.MapID{layout.Maglev4, layout.Maglev6} {
-		if have.Tables[id].Rows() > 0 {
-			return false
-		}
+	result := cold(have, want)
+	return result != nil && len(result.Drifts) == 0
+}
+
+// cold is Diff(have, want, nil) where each entry is as it is wanted under some
+// ids, else nil: parameters and programs may differ. The ids, which hardly
+// anyone asks for then, are collected when someone does.
+func cold(have *Have, want *state.State) *Result {
+	if !layout.Known(want.Layout) || len(want.Maglev) > 0 || !sized(have.Tables) {
+		return nil
+	}
+	s := newSyncer(have, want)
+	if !s.family(v4) || !s.family(v6) || !s.matches() || !s.ranges() {
+		return nil
 	}
 	rest := &differ{have: have, want: want, found: newDrifts()}
 	rest.maps()
 	rest.attachments()
-	if len(rest.found.list) > 0 {
-		return false
+	order(rest.plan)
+	ids := sync.OnceValue(s.ledger)
+	return &Result{Drifts: rest.found.sorted(), Plan: rest.plan, ids: ids, Target: newTarget(want, ids, have.Tables)}
+}
+
+// sized tells whether all entries are of their layout's sizes, and none is of a
+// Maglev table.
+func sized(tables layout.Tables) bool {
+	for id, table := range tables {
+		d := id.Desc()
+		if table.Rows() == 0 {
+			continue
+		}
+		if key, value := table.Row(0); id == layout.Maglev4 || id == layout.Maglev6 || len(key) != d.KeySize || len(value) != d.ValueSize {
+			return false
+		}
 	}
-	s := newSyncer(have, want)
-	return s.family(v4) && s.family(v6) && s.matches() && s.ranges()
+	return true
+}
+
+// ledger gives the ids under which all was found.
+func (s *syncer) ledger() *layout.Ledger {
+	ids := &layout.Ledger{
+		Backends:  make(map[state.Endpoint]uint32, len(s.want.Backends)),
+		Frontends: make(map[state.FrontendName]uint16, len(s.want.Frontends)),
+	}
+	for _, backendOf := range s.backendOf {
+		for id, n := range backendOf {
+			if n >= 0 {
+				ids.Backends[s.want.Backends[n].Endpoint] = uint32(id)
+				ids.LastBackend = max(ids.LastBackend, uint32(id))
+			}
+		}
+	}
+	for n, id := range s.reverseNAT {
+		if id != 0 {
+			ids.Frontends[s.want.Frontends[n].FrontendName] = id
+		}
+		if id <= maxReverseNAT {
+			ids.LastFrontend = max(ids.LastFrontend, id)
+		}
+	}
+	return ids
 }
 
 // family are the maps of an IP family.
@@ -70,31 +119,33 @@ func newSyncer(have *Have, want *state.State) *syncer {
 }
 
 func (s *syncer) family(f family) bool {
-	byEndpoint, numbers := s.indexBackends(f)
-	return s.rows(f, byEndpoint, numbers) && s.services(f, byEndpoint, numbers) && s.reverseRows(f)
+	byEndpoint, wanted, numbers := s.indexBackends(f)
+	return s.rows(f, byEndpoint, wanted, numbers) && s.services(f, byEndpoint, numbers) && s.reverseRows(f)
 }
 
 // endpointBytes are the first bytes of a row: address, port, protocol.
 func endpointBytes(row []byte) []byte { return row[:len(row)-5] }
 
-// indexBackends indexes the wanted backends of a family by endpoint. numbers
-// gives a backend's number by its entry's.
-func (s *syncer) indexBackends(f family) (*layout.Index, []int32) {
+// indexBackends indexes the wanted backends of a family by endpoint; the table
+// has the bytes behind it as values. numbers gives a backend's number by its
+// entry's.
+func (s *syncer) indexBackends(f family) (*layout.Index, *layout.Table, []int32) {
 	size := f.backends.Desc().ValueSize
-	table := layout.NewTable(size-5, 0, len(s.want.Backends))
+	table := layout.NewTable(size-5, 5, len(s.want.Backends))
 	numbers := make([]int32, 0, len(s.want.Backends))
 	var row [24]byte
 	for i := range s.want.Backends {
 		if b := &s.want.Backends[i]; b.Address.Is4() == f.is4 {
-			table.Append(endpointBytes(layout.Backend{Endpoint: b.Endpoint}.Append(row[:0])), nil)
+			row := layout.Backend{Endpoint: b.Endpoint, State: b.State, Zone: b.Zone}.Append(row[:0])
+			table.Append(endpointBytes(row), row[len(row)-5:])
 			numbers = append(numbers, int32(i))
 		}
 	}
-	return layout.NewIndex(table), numbers
+	return layout.NewIndex(table), table, numbers
 }
 
 // rows pairs each held row with a wanted backend, one to one.
-func (s *syncer) rows(f family, byEndpoint *layout.Index, numbers []int32) bool {
+func (s *syncer) rows(f family, byEndpoint *layout.Index, wanted *layout.Table, numbers []int32) bool {
 	held := s.have.Tables[f.backends]
 	if held.Rows() != len(numbers) {
 		return false
@@ -120,9 +171,7 @@ func (s *syncer) rows(f family, byEndpoint *layout.Index, numbers []int32) bool 
 			return false
 		}
 		seen[at] = true
-		b := &s.want.Backends[numbers[at]]
-		tail := [5]byte{byte(b.State), 0, 0, b.Zone, 0}
-		if !bytes.Equal(row[len(row)-5:], tail[:]) {
+		if _, tail := wanted.Row(at); !bytes.Equal(row[len(row)-5:], tail) {
 			return false
 		}
 		ids[binary.LittleEndian.Uint32(key)] = numbers[at]
@@ -160,15 +209,13 @@ func (s *syncer) services(f family, byEndpoint *layout.Index, numbers []int32) b
 	}
 	used := make([]bool, len(slots))
 	ids := s.backendOf[f.is4]
-	var masterKey [24]byte
+	var name [24]byte
 	for i := range held.Rows() {
 		key, value := held.Row(i)
 		if slotOf(key) == 0 {
 			continue
 		}
-		copy(masterKey[:], key)
-		clearSlot(masterKey[:len(key)])
-		at := byKey.Find(masterKey[:len(key)])
+		at := byKey.Find(frontendOf(key, &name))
 		if at < 0 || !masters[at] || !s.slot(&frontends[at], slots, used, ids, int(slotOf(key)), value) {
 			return false
 		}
@@ -176,21 +223,32 @@ func (s *syncer) services(f family, byEndpoint *layout.Index, numbers []int32) b
 	return true
 }
 
-// slotOf and clearSlot know where the slot stands in a key: before the last six bytes.
+// slotOf knows where the slot stands in a key: before the last four bytes, which
+// are protocol, scope and padding.
 func slotOf(key []byte) uint16 { return binary.LittleEndian.Uint16(key[len(key)-6:]) }
-func clearSlot(key []byte)     { key[len(key)-6], key[len(key)-5] = 0, 0 }
+
+// frontendOf leaves the slot out of a key, and the padding where it is none: of
+// IPv4 the name of a frontend has eight bytes then.
+func frontendOf(key []byte, name *[24]byte) []byte {
+	n := copy(name[:], key[:len(key)-6])
+	tail := key[len(key)-4:]
+	if tail[2]|tail[3] == 0 {
+		tail = tail[:2]
+	}
+	return name[:n+copy(name[n:], tail)]
+}
 
 // indexFrontends indexes the wanted masters of a family by key, and lists all
 // their slots as numbers of backends.
 func (s *syncer) indexFrontends(f family, byEndpoint *layout.Index, numbers []int32) (byKey *layout.Index, frontends []slotRange, slots []int32, ok bool) {
-	table := layout.NewTable(f.services.Desc().KeySize, 0, len(s.want.Frontends))
-	var row [24]byte
+	table := layout.NewTable(f.services.Desc().KeySize-4, 0, len(s.want.Frontends))
+	var row, name [24]byte
 	for i := range s.want.Frontends {
 		w := &s.want.Frontends[i]
 		if w.Address.Is4() != f.is4 {
 			continue
 		}
-		table.Append(layout.ServiceKey{FrontendName: w.FrontendName}.Append(row[:0]), nil)
+		table.Append(frontendOf(layout.ServiceKey{FrontendName: w.FrontendName}.Append(row[:0]), &name), nil)
 		master := layout.Master(w)
 		r := slotRange{number: int32(i), first: len(slots), active: len(w.Backends), all: len(w.Backends) + len(w.Inactive), master: master.Bytes()}
 		r.tails[0], r.tails[1] = layout.SlotTail(s.want.Layout, master, r.active), layout.SlotTail(s.want.Layout, master, r.active+1)
@@ -208,7 +266,8 @@ func (s *syncer) indexFrontends(f family, byEndpoint *layout.Index, numbers []in
 
 // master pairs a held master with a wanted one, and notes its reverse-NAT id.
 func (s *syncer) master(byKey *layout.Index, frontends []slotRange, seen []bool, key, value []byte) bool {
-	at := byKey.Find(key)
+	var name [24]byte
+	at := byKey.Find(frontendOf(key, &name))
 	if at < 0 || seen[at] {
 		return false
 	}

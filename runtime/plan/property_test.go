@@ -4,11 +4,14 @@ package plan
 
 import (
 	"fmt"
+	"maps"
 	"math/rand/v2"
+	"net/netip"
 	"slices"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"plumbline.dev/plumbline/bpf/layout"
 	"plumbline.dev/plumbline/schema/state"
@@ -54,7 +57,7 @@ func TestApplyingDiffGivesWant(t *testing.T) {
 		for _, s := range result.Plan {
 			w.apply(s)
 		}
-		for _, known := range []*layout.Ledger{nil, result.Ledger} {
+		for _, known := range []*layout.Ledger{nil, result.Ledger()} {
 			again := mustDiff(t, &Have{Layout: l, Tables: w.tables()}, want, known)
 			if len(again.Drifts) > 0 || len(again.Plan) > 0 {
 				t.Fatalf("after the plan: drifts %v, plan:\n%s", again.Drifts, again.Plan)
@@ -245,7 +248,7 @@ func TestInvariantI4IDsAreStable(t *testing.T) {
 		for b, id := range ids.Backends {
 			owner[id] = b
 		}
-		for b, id := range result.Ledger.Backends {
+		for b, id := range result.Ledger().Backends {
 			if before, ok := ids.Backends[b]; ok && before != id {
 				t.Errorf("backend %s: id %d became %d", b, before, id)
 			}
@@ -253,7 +256,7 @@ func TestInvariantI4IDsAreStable(t *testing.T) {
 				t.Errorf("id %d: %s became %s", id, before, b)
 			}
 		}
-		for f, id := range result.Ledger.Frontends {
+		for f, id := range result.Ledger().Frontends {
 			if before, ok := ids.Frontends[f]; ok && before != id {
 				t.Errorf("frontend %s: id %d became %d", f, before, id)
 			}
@@ -322,7 +325,20 @@ func TestInSyncAgreesWithDiff(t *testing.T) {
 			want.Frontends[i].Backends = b
 		}
 		have := &Have{Layout: l, Tables: w.tables()}
-		drifts := mustDiff(t, have, want, nil).Drifts
+		full, err := diff(have, want, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		result, drifts := mustDiff(t, have, want, nil), full.Drifts
+		if diff := cmp.Diff(full.Ledger(), result.Ledger(), cmpopts.EquateComparable(netip.Addr{})); diff != "" {
+			t.Errorf("ids (-decoded +paired):\n%s", diff)
+		}
+		if diff := cmp.Diff(full.Plan.String(), result.Plan.String()); diff != "" || len(result.Drifts) != len(drifts) {
+			t.Errorf("%d drifts, want %d; plan (-decoded +paired):\n%s", len(result.Drifts), len(drifts), diff)
+		}
+		if len(drifts) == 0 && !result.Target.Holds(have) {
+			t.Error("nothing drifts, but its target is not held")
+		}
 		switch got := InSync(have, want); {
 		case got && len(drifts) > 0:
 			t.Errorf("in sync, but: %v", drifts)
@@ -334,5 +350,32 @@ func TestInSyncAgreesWithDiff(t *testing.T) {
 	})
 	if inSync < 200 {
 		t.Errorf("only %d were in sync", inSync)
+	}
+}
+
+// An entry that differs in the padding of its key is no frontend's.
+func TestInSyncLooksAtPadding(t *testing.T) {
+	r := rand.New(rand.NewPCG(1, 2))
+	want := randomState(r, state.Cilium117)
+	tables := mustEncode(t, want, randomLedger(r, want))
+	have := &Have{Layout: state.Cilium117, Tables: tables}
+	if !InSync(have, want) {
+		t.Fatal("not in sync, though nothing was damaged")
+	}
+	for _, id := range []layout.MapID{layout.Services4, layout.Services6} {
+		damaged := layout.NewTable(id.Desc().KeySize, id.Desc().ValueSize, 0)
+		for key, value := range tables[id].All() {
+			key = slices.Clone(key)
+			key[len(key)-1] = 1
+			damaged.Append(key, value)
+		}
+		if damaged.Rows() == 0 {
+			continue
+		}
+		with := maps.Clone(tables)
+		with[id] = damaged
+		if InSync(&Have{Layout: state.Cilium117, Tables: with}, want) {
+			t.Errorf("%s: in sync, though every key is another one", id)
+		}
 	}
 }

@@ -11,16 +11,23 @@ import (
 // It answers the question that an audit asks nearly always, whether anything has
 // changed at all, without decoding what was read.
 type Target struct {
-	want    *state.State
-	ledger  *layout.Ledger
-	tables  layout.Tables
-	indexes map[layout.MapID]*layout.Index
+	want  *state.State
+	ids   func() *layout.Ledger
+	parts map[layout.MapID]*part
 }
 
-func newTarget(want *state.State, ledger *layout.Ledger, tables layout.Tables) *Target {
-	t := &Target{want: want, ledger: ledger, tables: tables, indexes: make(map[layout.MapID]*layout.Index, len(tables))}
+// part is one map of a Target. It is indexed once it has to be.
+type part struct {
+	table *layout.Table
+	index *layout.Index
+}
+
+func newTarget(want *state.State, ids func() *layout.Ledger, tables layout.Tables) *Target {
+	t := &Target{want: want, ids: ids, parts: make(map[layout.MapID]*part, len(tables))}
 	for id, table := range tables {
-		t.indexes[id] = layout.NewIndex(table)
+		if table.Rows() > 0 {
+			t.parts[id] = &part{table: table.Share()}
+		}
 	}
 	return t
 }
@@ -33,8 +40,8 @@ func (t *Target) Holds(have *Have) bool {
 		return false
 	}
 	for _, d := range layout.Content() {
-		index, table := t.indexes[d.ID], have.Tables[d.ID]
-		if index == nil && table.Rows() > 0 || index != nil && !index.Holds(table) {
+		p, table := t.parts[d.ID], have.Tables[d.ID]
+		if p == nil && table.Rows() > 0 || p != nil && !p.holds(table) {
 			return false
 		}
 	}
@@ -44,9 +51,33 @@ func (t *Target) Holds(have *Have) bool {
 	return len(rest.found.list) == 0
 }
 
-// Result is what Diff gives where Holds is true.
-func (t *Target) Result() *Result { return &Result{Ledger: t.ledger, Target: t} }
+// holds compares, and then goes on from the table that was found equal: whoever
+// reads the same again shares it, which is seen without a look at its entries.
+func (p *part) holds(have *layout.Table) bool {
+	if p.table.Shares(have) {
+		return true
+	}
+	if p.index == nil {
+		p.index = layout.NewIndex(p.table)
+	}
+	if !p.index.Holds(have) {
+		return false
+	}
+	p.table, p.index = have.Share(), nil
+	return true
+}
 
-// Tables are the wanted State's bytes, but for Maglev tables. They must not be
-// changed.
-func (t *Target) Tables() layout.Tables { return t.tables }
+// Ledger are the target's ids.
+func (t *Target) Ledger() *layout.Ledger { return t.ids() }
+
+// Result is what Diff gives where Holds is true.
+func (t *Target) Result() *Result { return &Result{ids: t.ids, Target: t} }
+
+// Tables are the wanted State's bytes, but for Maglev tables.
+func (t *Target) Tables() layout.Tables {
+	tables := make(layout.Tables, len(t.parts))
+	for id, p := range t.parts {
+		tables[id] = p.table.Share()
+	}
+	return tables
+}

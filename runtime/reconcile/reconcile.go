@@ -62,10 +62,10 @@ type Reconciler struct {
 
 	want    *state.State // the last complete one
 	wantAt  time.Time
-	digest  string         // of want
-	applied string         // digest of the last want that the kernel was brought to
-	ids     *layout.Ledger // as given by our last plan; nil until then
-	target  *plan.Target   // what applied is as bytes; nil until then
+	digest  string       // of want
+	applied string       // digest of the last want that the kernel was brought to
+	last    *plan.Target // of our last plan, which gave ids; nil until then
+	target  *plan.Target // what applied is as bytes; nil until then
 	seen    map[string]time.Time
 	request chan struct{}
 }
@@ -231,13 +231,21 @@ func (r *Reconciler) compare(ctx context.Context, report *Report) (*plan.Have, *
 	if r.target != nil && r.applied == r.digest && r.target.Holds(have) {
 		return have, r.target.Result(), nil
 	}
-	result, err := plan.Diff(have, r.want, r.ids)
+	result, err := plan.Diff(have, r.want, r.ids())
 	if err != nil {
 		failed := fail(*report, Incompatible, ReasonLayout, err)
 		return nil, nil, &failed
 	}
 	result.Drifts = r.cfg.Heed(result.Drifts)
 	return have, result, nil
+}
+
+// ids are those that our last plan gave or kept.
+func (r *Reconciler) ids() *layout.Ledger {
+	if r.last == nil {
+		return nil
+	}
+	return r.last.Ledger()
 }
 
 // confirm keeps the drifts that were there at least the grace ago as well, with
@@ -286,7 +294,7 @@ func (r *Reconciler) act(ctx context.Context, result *plan.Result, report *Repor
 
 // settle notes that the kernel holds the wanted State.
 func (r *Reconciler) settle(result *plan.Result) {
-	r.applied, r.ids, r.target = r.digest, result.Ledger, result.Target
+	r.applied, r.last, r.target = r.digest, result.Target, result.Target
 }
 
 // digestHave is the wanted State's where nothing differs: digests are made so
@@ -316,7 +324,7 @@ func (r *Reconciler) apply(ctx context.Context, result *plan.Result, rollout boo
 
 // verify reads the kernel again: only what is there has been applied.
 func (r *Reconciler) verify(ctx context.Context, applied *plan.Result, reason Reason, report *Report) {
-	r.ids = applied.Ledger
+	r.last = applied.Target
 	have, result, fault := r.compare(ctx, report)
 	if fault != nil {
 		report.Status, report.Reason, report.Err = fault.Status, fault.Reason, fault.Err

@@ -184,3 +184,8 @@ func writeBatch[K, V any](m *ebpf.Map, steps []plan.Step) (int, error) {
 func bytesOf[T any](array *T) []byte {
 	return unsafe.Slice((*byte)(unsafe.Pointer(array)), unsafe.Sizeof(*array))
 }
+
+// allBytes gives the memory of several.
+func allBytes[T any](arrays []T) []byte {
+	return unsafe.Slice((*byte)(unsafe.Pointer(unsafe.SliceData(arrays))), len(arrays)*int(unsafe.Sizeof(arrays[0])))
+}

@@ -4,6 +4,7 @@ package store_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"strings"
@@ -182,23 +183,44 @@ func TestPrivilegedProgramsFollowAReplacedPin(t *testing.T) {
 	}
 }
 
-// Maps that programs may not write (as Cilium 1.20 makes them) are written by
-// system calls, and why is said.
+// Maps that programs may not write (as Cilium 1.20 makes them), or not read, are
+// written and read by system calls, and why is said.
 func TestPrivilegedProgramsRefused(t *testing.T) {
 	testkernel.Require(t)
-	maps := storetest.Maps()
-	for i := range maps {
-		if maps[i].Type == "hash" {
-			maps[i].Flags |= 0x80 // BPF_F_RDONLY_PROG
-		}
-	}
-	k := createWith(t, settings(t), maps, store.Options{Programs: store.Always})
-	step := plan.Step{Op: plan.Put, Map: layout.Backends4, Key: []byte{1, 0, 0, 0}, New: make([]byte, 12)}
-	if n, err := k.Apply(context.Background(), []plan.Step{step}); n != 1 || err != nil {
-		t.Fatalf("%d steps: %v", n, err)
-	}
-	if err := k.Refused(); err == nil || !strings.Contains(err.Error(), "written by system calls alone") {
-		t.Errorf("refused is %v, want that maps are written by system calls alone", err)
+	for _, test := range []struct {
+		name          string
+		layout        state.Layout // the one whose flags these could be
+		flag          uint32
+		reason, works string
+	}{
+		{"BPF_F_RDONLY_PROG", state.Cilium120, 0x80, "written by system calls alone", "read by system calls alone"},
+		{"BPF_F_WRONLY_PROG", state.Cilium117, 0x100, "read by system calls alone", "written by system calls alone"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			maps := storetest.Maps()
+			for i := range maps {
+				if maps[i].Type == "hash" {
+					maps[i].Flags |= test.flag
+				}
+			}
+			s := settings(t)
+			s.Layout = test.layout
+			k := createWith(t, s, maps, store.Options{Programs: store.Always})
+			programs, calls := pair(t, s)
+			r := rand.New(rand.NewPCG(9, uint64(test.flag)))
+			for range 4 {
+				if _, err := k.Apply(context.Background(), randomSteps(r, 30)); err != nil {
+					t.Fatal(err)
+				}
+				if diff := cmp.Diff(entries(t, calls), entries(t, programs)); diff != "" {
+					t.Errorf("(-calls +programs):\n%s", diff)
+				}
+			}
+			err := errors.Join(k.Refused(), programs.Refused())
+			if err == nil || !strings.Contains(err.Error(), test.reason) || strings.Contains(err.Error(), test.works) {
+				t.Errorf("refused is %v, want that maps are %s, and no more", err, test.reason)
+			}
+		})
 	}
 }
 

@@ -249,10 +249,9 @@ func batches[K, V any](m *ebpf.Map, d layout.Desc, size int) (*layout.Table, err
 		if err != nil && !errors.Is(err, ebpf.ErrKeyNotExist) {
 			return nil, err
 		}
-		for i := range n {
-			t.Append(bytesOf(&keys[i]), bytesOf(&values[i]))
-		}
+		t.AppendAll(allBytes(keys), allBytes(values), n)
 		if err != nil { // the end
+			t.Clip()
 			return t, nil
 		}
 	}
