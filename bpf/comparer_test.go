@@ -6,15 +6,45 @@ import (
 	"encoding/binary"
 	"fmt"
 	"path/filepath"
+	"reflect"
 	"runtime"
 	"strings"
 	"testing"
 
 	"github.com/cilium/ebpf"
+	"github.com/cilium/ebpf/btf"
 	"golang.org/x/sys/unix"
 
 	"plumbline.dev/plumbline/bpf/layout"
 )
+
+// What agent and programs share lies where the compiler put it.
+func TestAreaAgreesWithBTF(t *testing.T) {
+	spec, err := loadEntries()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, shared := range map[string]any{"header": header{}, "operation": operation{}} {
+		var s *btf.Struct
+		if err := spec.Types.TypeByName(name, &s); err != nil {
+			t.Errorf("%s: %v", name, err)
+			continue
+		}
+		kind := reflect.TypeOf(shared)
+		if uintptr(s.Size) != kind.Size() {
+			t.Errorf("%s has %d bytes, want %d", name, s.Size, kind.Size())
+		}
+		for i, m := range s.Members {
+			f := kind.Field(i)
+			if same := strings.ReplaceAll(m.Name, "_", ""); f.Name != "_" && !strings.EqualFold(same, f.Name) || uintptr(m.Offset.Bytes()) != f.Offset {
+				t.Errorf("%s: %s stands at %d, want %s at %d", name, m.Name, m.Offset.Bytes(), f.Name, f.Offset)
+			}
+		}
+	}
+	if size := reflect.TypeOf(header{}).Size(); size > headerSize {
+		t.Errorf("the header has %d bytes, %d are kept for it", size, headerSize)
+	}
+}
 
 // Keys as maps have them, counted up in a few bytes, spread over the slots:
 // whichever bytes those are, the programs find every key in time.

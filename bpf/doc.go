@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package bpf holds the socket load balancer's eBPF programs, loads them over
-// given maps, and attaches them to a cgroup by pinned links. It creates no map
-// and writes no entry: that is runtime/store's.
+// Package bpf holds eBPF programs: the socket load balancer's, which it loads over
+// given maps and attaches to a cgroup by pinned links, and those by which an
+// agent compares and writes whole maps (Comparer, Writer). It pins no map and
+// decides on no entry: that is runtime/store's and runtime/plan's.
 //
 // The objects are committed, so that building Plumbline needs Go alone.
 // `make generate` rebuilds them, and `make verify` demands the same bytes.

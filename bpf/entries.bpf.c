@@ -225,20 +225,25 @@ COMPARE(cilium_lb4_reverse_nat, 2, 6)
 COMPARE(cilium_lb6_reverse_nat, 2, 18)
 COMPARE(cilium_lb_affinity_match, 8, 1)
 
-/* An operation, RECORD bytes. map counts from 0 in the order above. */
+/* An operation, RECORD bytes. Maps are counted from 0 in the order above. */
 struct operation {
-	__u32 map;
+	__u32 map_number;
 	__u32 remove; /* 0: put */
 	__u64 key[3], value[3];
 	__u64 unused;
 };
+
+/* For their BTF, which a test compares with what the agent writes. No program
+ * refers to these, so they are not loaded. */
+struct header *header_type __attribute__((unused));
+struct operation *operation_type __attribute__((unused));
 
 #define ON(map)                                                                                   \
 	(o->remove ? bpf_map_delete_elem(&map, o->key) : bpf_map_update_elem(&map, o->key, o->value, BPF_ANY))
 
 static __always_inline long operate(struct operation *o)
 {
-	switch (o->map) {
+	switch (o->map_number) {
 	case 0:
 		return ON(cilium_lb4_services_v2);
 	case 1:

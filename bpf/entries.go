@@ -37,6 +37,8 @@ type header struct {
 const (
 	headerSize = 256 // bytes kept free for the header, at the front of the area
 	record     = 64  // RECORD of entries.bpf.c
+	// maxArea is a little less than the verifier lets an offset be (BPF_MAX_VAR_OFF).
+	maxArea = 1<<29 - 1<<16
 )
 
 // entries are loaded programs and the memory that they share with the agent.
@@ -50,6 +52,9 @@ type entries struct {
 // least size bytes behind the header. It needs CAP_BPF and a kernel that knows
 // what the programs use: bpf_loop is of 5.17.
 func openEntries(maps map[string]*ebpf.Map, size int, names ...string) (*entries, error) {
+	if size > maxArea {
+		return nil, fmt.Errorf("load %s: %d bytes of entries are more than programs can address, which is %d", strings.Join(names, ", "), size, maxArea)
+	}
 	spec, err := entriesSpec(names, headerSize+size)
 	if err != nil {
 		return nil, err
@@ -104,6 +109,7 @@ func entriesSpec(names []string, size int) (*ebpf.CollectionSpec, error) {
 	if err := spec.Variables[lastOffset].Set(uint32(size - record)); err != nil {
 		return nil, fmt.Errorf("embedded programs: variable %s: %w", lastOffset, err)
 	}
+	spec.Variables = map[string]*ebpf.VariableSpec{lastOffset: spec.Variables[lastOffset]} // others are of maps that are left out
 	return spec, nil
 }
 

@@ -36,7 +36,9 @@ const (
 	entriesProgCompareCiliumLb6ServicesV2   = "compare_cilium_lb6_services_v2"
 	entriesProgCompareCiliumLbAffinityMatch = "compare_cilium_lb_affinity_match"
 	entriesProgWriteEntries                 = "write_entries"
+	entriesVarHeaderType                    = "header_type"
 	entriesVarLastOffset                    = "last_offset"
+	entriesVarOperationType                 = "operation_type"
 )
 
 // loadEntries returns the embedded CollectionSpec for entries.
@@ -113,7 +115,9 @@ type entriesMapSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type entriesVariableSpecs struct {
-	LastOffset *ebpf.VariableSpec `ebpf:"last_offset"`
+	HeaderType    *ebpf.VariableSpec `ebpf:"header_type"`
+	LastOffset    *ebpf.VariableSpec `ebpf:"last_offset"`
+	OperationType *ebpf.VariableSpec `ebpf:"operation_type"`
 }
 
 // entriesObjects contains all objects after they have been loaded into the kernel.
@@ -171,7 +175,9 @@ func (m *entriesMaps) Close() error {
 //
 // It can be passed to loadEntriesObjects or ebpf.CollectionSpec.LoadAndAssign.
 type entriesVariables struct {
-	LastOffset *ebpf.Variable `ebpf:"last_offset"`
+	HeaderType    *ebpf.Variable `ebpf:"header_type"`
+	LastOffset    *ebpf.Variable `ebpf:"last_offset"`
+	OperationType *ebpf.Variable `ebpf:"operation_type"`
 }
 
 // entriesPrograms contains all programs after they have been loaded into the kernel.

@@ -28,9 +28,9 @@ type Writer struct {
 
 // operation is struct operation of entries.bpf.c.
 type operation struct {
-	number, remove uint32
-	key, value     [24]byte
-	_              uint64
+	mapNumber, remove uint32
+	key, value        [24]byte
+	_                 uint64
 }
 
 // maxOperations is how many one run carries out.
@@ -91,7 +91,7 @@ func (w *Writer) run(part []Operation) (int, error) {
 			h.rows = uint64(i) // what stands before it is carried out
 			break
 		}
-		list[i].number, list[i].remove = uint32(mapNumber(o.Map)), 0
+		list[i].mapNumber, list[i].remove = uint32(mapNumber(o.Map)), 0
 		copy(list[i].key[:], o.Key)
 		if o.Value == nil {
 			list[i].remove = 1
