@@ -17,6 +17,7 @@ import (
 
 	"plumbline.dev/plumbline/compiler/emit"
 	"plumbline.dev/plumbline/compiler/scaffold"
+	"plumbline.dev/plumbline/compiler/values"
 )
 
 // initFlags are the flags of `plumb init`.
@@ -78,7 +79,7 @@ func (f *initFlags) add(command *cobra.Command) {
 	command.Flags().StringSliceVar(&f.platforms, "platform", nil, "what a cluster runs on, `[NAME=]KIND`; dev has kind, all others kubeadm")
 	command.Flags().StringSliceVar(&f.hosts, "api-host", nil, "where nodes reach the API server, `[NAME=]HOST`")
 	command.Flags().StringSliceVar(&f.ports, "api-port", nil, "the API server's port there, `[NAME=]PORT`; 443 on EKS, AKS and GKE, or else 6443")
-	command.Flags().StringVar(&f.chart, "chart-version", scaffold.Newest(), "`version` of Cilium's chart")
+	command.Flags().StringVar(&f.chart, "chart-version", values.Newest(), "`version` of Cilium's chart")
 	command.Flags().BoolVar(&f.dryRun, "dry-run", false, "print the files instead of writing them")
 	complete := cobra.FixedCompletions(scaffold.Platforms(), cobra.ShellCompDirectiveNoFileComp)
 	if err := command.RegisterFlagCompletionFunc("platform", complete); err != nil {

@@ -97,7 +97,7 @@ func authored(files fs.FS, display func(string) string) (fs.FS, error) {
 	data, err := fs.ReadFile(files, moduleFile)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		data = fmt.Appendf(nil, "module: %q\nlanguage: version: %q\n", ownModule, language)
+		return tree{files, noModule()}, nil
 	case err != nil:
 		return nil, fmt.Errorf("%s: %w", display(moduleFile), err)
 	}
@@ -110,6 +110,11 @@ func authored(files fs.FS, display func(string) string) (fs.FS, error) {
 	}
 	return tree{files, data}, nil
 }
+
+// noModule is the module file of environments that have none.
+var noModule = sync.OnceValue(func() []byte {
+	return fmt.Appendf(nil, "module: %q\nlanguage: version: %q\ndeps: %q: v: %q\n", ownModule, language, schema.Module, schemaVersion)
+})
 
 // requireSchema gives the module file with the schema among its dependencies.
 func requireSchema(m *modfile.File) ([]byte, error) {

@@ -110,7 +110,7 @@ func (o Options) check() error {
 	if _, err := values.For(o.ChartVersion); err != nil {
 		errs = append(errs, err)
 	} else if strings.Count(o.ChartVersion, ".") != 2 {
-		errs = append(errs, fmt.Errorf("chart version %q: want it in full, such as %q", o.ChartVersion, Newest()))
+		errs = append(errs, fmt.Errorf("chart version %q: want it in full, such as %q", o.ChartVersion, values.Newest()))
 	}
 	if len(o.Environments) == 0 {
 		errs = append(errs, errors.New("no environment: name at least one"))
@@ -137,16 +137,6 @@ func (o Options) check() error {
 		}
 	}
 	return errors.Join(errs...)
-}
-
-// Newest is the newest chart that plumb has a table of values for.
-func Newest() string {
-	minors := values.Minors()
-	table, err := values.For(minors[len(minors)-1])
-	if err != nil {
-		panic(err) // Minors are those that For knows
-	}
-	return table.Chart
 }
 
 // Platforms lists what a cluster may run on, in order.
