@@ -3,92 +3,130 @@
 package rules
 
 import (
-	"maps"
 	"path"
 	"strconv"
 
 	"cuelang.org/go/cue/ast"
 )
 
-// file is a file of rules, of which the part can be had that may find something
-// in an input.
+// file is a file of rules as guards read it, and its syntax where CUE has to
+// evaluate some of it.
 type file struct {
-	syntax *ast.File // without what rules say of themselves
+	name  string
+	lets  []named
+	rules []judged
+	// whole says that something in the file is evaluated in any case.
+	whole bool
+
+	text   []byte
+	syntax *syntax // from its first use on
+}
+
+// judged is a rule of which nothing but its lists is evaluated.
+type judged struct {
+	code         string
+	found, lacks []entry
+}
+
+// syntax is a file of rules of which a part can be had.
+type syntax struct {
+	file   *ast.File // without what rules say of themselves
 	parts  []part
 	lets   map[string][]string // the names that each let uses
 	always []string            // the names that everything else uses
-	named  map[string]ast.Expr // for guards
 }
 
-// part is a list of a rule, found or lacks, with all that stood in it.
+// part is one of the lists of a rule, with all that stood in it.
 type part struct {
-	list    *ast.ListLit
-	entries []entry
+	code, name string // the rule's, and the list's
+	list       *ast.ListLit
+	entries    []ast.Expr
+	uses       [][]string // names, by entry
 }
 
-// entry is one of a list.
-type entry struct {
-	expr ast.Expr
-	uses []string // names
-}
-
-// split takes a rule's lists apart. A rule with anything beside them stays whole:
-// what they read through it is not followed.
-func (f *file) split(body *ast.StructLit) {
+// split takes a rule's lists apart, and tells whether it could. A rule with
+// anything beside them stays whole: what they read through it is not followed.
+func (s *syntax) split(code string, body *ast.StructLit) bool {
 	lists := fields(body.Elts, "")
 	if len(lists) != len(body.Elts) {
-		return
+		return false
 	}
+	var parts []part
 	for _, field := range lists {
 		list, ok := field.Value.(*ast.ListLit)
 		if !ok {
-			return
+			return false
 		}
-		p := part{list: list}
-		for _, expr := range list.Elts {
-			p.entries = append(p.entries, entry{expr, uses(expr)})
+		name, _, _ := ast.LabelName(field.Label)
+		p := part{code: code, name: name, list: list, entries: list.Elts}
+		for _, entry := range list.Elts {
+			p.uses = append(p.uses, uses(entry))
 		}
-		f.parts = append(f.parts, p)
+		parts = append(parts, p)
 	}
+	s.parts = append(s.parts, parts...)
+	return true
 }
 
-// remember notes which names the file uses where; shared are those of input.cue.
-func (f *file) remember(shared map[string]ast.Expr) {
-	f.lets, f.named = map[string][]string{}, maps.Clone(shared)
-	for _, p := range f.parts {
+// remember notes which names the file uses where.
+func (s *syntax) remember() {
+	s.lets = map[string][]string{}
+	for _, p := range s.parts {
 		p.list.Elts = nil // their entries are known
 	}
-	for _, decl := range f.syntax.Decls {
+	for _, decl := range s.file.Decls {
 		switch decl := decl.(type) {
 		case *ast.LetClause:
-			f.lets[decl.Ident.Name] = uses(decl.Expr)
-			f.named[decl.Ident.Name] = decl.Expr
+			s.lets[decl.Ident.Name] = uses(decl.Expr)
 		case *ast.Package, *ast.ImportDecl:
 		default:
-			f.always = append(f.always, uses(decl)...)
+			s.always = append(s.always, uses(decl)...)
 		}
 	}
 }
 
-// shared lists what input.cue defines of the input: a field by its name, and what
+// guarded gives the file's rules and lets as guards read them.
+func (s *syntax) guarded() (rules []judged, lets []named) {
+	for _, p := range s.parts {
+		if len(rules) == 0 || rules[len(rules)-1].code != p.code {
+			rules = append(rules, judged{code: p.code})
+		}
+		into := &rules[len(rules)-1].found
+		if p.name == "lacks" {
+			into = &rules[len(rules)-1].lacks
+		}
+		for _, one := range p.entries {
+			*into = append(*into, entryOf(one))
+		}
+	}
+	for _, decl := range s.file.Decls {
+		if let, ok := decl.(*ast.LetClause); ok {
+			lets = append(lets, named{let.Ident.Name, exprOf(let.Expr)})
+		}
+	}
+	return rules, lets
+}
+
+// aboutFields lists what input.cue defines of the input: a field by its name, and what
 // lies in one by both names and by its own, as the fields beside it know it.
-func shared(input *ast.File) map[string]ast.Expr {
-	named := map[string]ast.Expr{}
+func aboutFields(input *ast.File) []named {
+	var list []named
 	for _, field := range fields(input.Decls, "") {
 		name, _, _ := ast.LabelName(field.Label)
 		body, ok := field.Value.(*ast.StructLit)
 		if !ok {
-			named[name] = field.Value
+			list = append(list, named{name, exprOf(field.Value)})
 		}
 		if name == "rule" || !ok {
 			continue
 		}
 		for _, part := range fields(body.Elts, "") {
 			label, _, _ := ast.LabelName(part.Label)
-			named[name+"."+label], named[label] = part.Value, part.Value
+			value := exprOf(part.Value)
+			list = append(list, named{name + "." + label, value}, named{label, value})
 		}
 	}
-	return named
+	return list
 }
 
 // uses lists the names in a piece of CUE.
@@ -110,37 +148,54 @@ func uses(node ast.Node) []string {
 	return list
 }
 
-// reduced gives the file with those entries of its rules that do not plainly
-// fail, and with the lets and imports that these use: CUE refuses others. Without
-// an input it is all of the file.
-func (f *file) reduced(input map[string]any) *ast.File {
-	g := guard{input, f.named}
+// rest is what guards leave to CUE: entries of rules, by their place. A nil one is
+// everything.
+type rest map[string]remaining
+
+type remaining struct{ found, lacks []int }
+
+// of gives those entries of a part that are left.
+func (r rest) of(p part) []int {
+	switch {
+	case r == nil:
+		all := make([]int, len(p.entries))
+		for i := range all {
+			all[i] = i
+		}
+		return all
+	case p.name == "lacks":
+		return r[p.code].lacks
+	}
+	return r[p.code].found
+}
+
+// reduced gives the file with what is left of its rules, and with the lets and
+// imports that these use: CUE refuses others.
+func (s *syntax) reduced(left rest) *ast.File {
 	used := map[string]bool{}
-	f.use(used, f.always)
-	for _, p := range f.parts {
+	s.use(used, s.always)
+	for _, p := range s.parts {
 		p.list.Elts = nil
-		for _, e := range p.entries {
-			if input == nil || !g.fails(e.expr) {
-				p.list.Elts = append(p.list.Elts, e.expr)
-				f.use(used, e.uses)
-			}
+		for _, i := range left.of(p) {
+			p.list.Elts = append(p.list.Elts, p.entries[i])
+			s.use(used, p.uses[i])
 		}
 	}
-	out := &ast.File{Filename: f.syntax.Filename}
-	for _, decl := range f.syntax.Decls {
+	out := &ast.File{Filename: s.file.Filename}
+	for _, decl := range s.file.Decls {
 		switch decl := decl.(type) {
 		case *ast.LetClause:
-			if input == nil || used[decl.Ident.Name] {
+			if left == nil || used[decl.Ident.Name] {
 				out.Decls = append(out.Decls, decl)
 			}
 		case *ast.ImportDecl:
-			if specs := imports(decl.Specs, used); input == nil || len(specs) == len(decl.Specs) {
+			if specs := imports(decl.Specs, used); left == nil || len(specs) == len(decl.Specs) {
 				out.Decls = append(out.Decls, decl)
 			} else if len(specs) > 0 {
 				out.Decls = append(out.Decls, &ast.ImportDecl{Specs: specs})
 			}
 		case *ast.Field:
-			if input == nil || !idle(decl) {
+			if left == nil || !idle(decl) {
 				out.Decls = append(out.Decls, decl)
 			}
 		default:
@@ -167,11 +222,11 @@ func idle(field *ast.Field) bool {
 }
 
 // use marks names as used, and what the lets among them use.
-func (f *file) use(used map[string]bool, names []string) {
+func (s *syntax) use(used map[string]bool, names []string) {
 	for _, name := range names {
 		if !used[name] {
 			used[name] = true
-			f.use(used, f.lets[name])
+			s.use(used, s.lets[name])
 		}
 	}
 }

@@ -4,13 +4,12 @@ package rules
 
 import (
 	"encoding/json"
+	"net/netip"
 	"regexp"
+	"slices"
 	"strconv"
+	"strings"
 	"sync"
-
-	"cuelang.org/go/cue/ast"
-	"cuelang.org/go/cue/literal"
-	"cuelang.org/go/cue/token"
 )
 
 // Most conditions are plainly false: a feature is off, a fact is not stated. A
@@ -18,146 +17,185 @@ import (
 // may find something. A guard knows a part of CUE's expressions and is sure of
 // nothing else; what it is not sure of is evaluated.
 type guard struct {
-	input map[string]any      // what rules read, as JSON has it
-	named map[string]ast.Expr // the lets of the file, the fields of input.cue
+	input map[string]any // what rules read, as JSON has it
+	lets  []named        // of the file
+	known map[string]any // what lets came to
+	about *guard         // the fields of input.cue; nil in there
+	bound []binding      // by the clauses around, the innermost last
+}
+
+// binding is what a name stands for.
+type binding struct {
+	name  string
+	value any
+}
+
+// named is an expression by its name: a let, or a field of input.cue.
+type named struct {
+	name  string
+	value expr
 }
 
 // unsure is what a guard has of an expression that it can't read.
 type unsure struct{}
 
-func isUnsure(v any) bool { _, is := v.(unsure); return is }
+// absent is what lies where nothing does.
+type absent struct{}
 
-// fails tells whether an entry of a rule's list is plainly not there.
-func (g guard) fails(entry ast.Expr) bool {
-	c, ok := entry.(*ast.Comprehension)
-	return ok && g.clauses(c) == false
+func isUnsure(v any) bool {
+	switch v.(type) {
+	case unsure, absent:
+		return true
+	}
+	return false
 }
 
-// clauses goes through the conditions of a comprehension: true, false or unsure.
-func (g guard) clauses(c *ast.Comprehension) any {
-	var all any = true
-	for _, clause := range c.Clauses {
-		switch clause := clause.(type) {
-		case *ast.IfClause:
-			switch g.value(clause.Condition) {
-			case true:
-			case false:
-				return false
-			default:
-				all = unsure{}
+// each goes through clauses, and calls yield where they hold. It tells whether
+// that is certain.
+func (g *guard) each(clauses []expr, yield func()) (certain bool) {
+	defer func(bound int) { g.bound = g.bound[:bound] }(len(g.bound))
+	certain = true
+	for i, c := range clauses {
+		switch c.op {
+		case opLet:
+			g.bind(c.names[0], g.value(c.args[0]))
+			continue
+		case opEach:
+			if list, ok := g.value(c.args[0]).([]any); ok {
+				return g.loop(c, list, clauses[i+1:], yield, certain)
 			}
-		case *ast.ForClause:
-			if list, ok := g.value(clause.Source).([]any); ok && len(list) == 0 {
-				return false
-			}
-			return unsure{} // what follows has variables
+			g.bind(c.names[0], unsure{})
+			g.bind(c.names[1], unsure{})
+			certain = false
+			continue
+		}
+		switch g.value(c) {
+		case true:
+		case false:
+			return true
 		default:
-			return unsure{}
+			certain = false // a later one may be plainly false
 		}
 	}
-	return all
+	if certain {
+		yield()
+	}
+	return certain
 }
+
+// loop goes through the clauses behind a for, once an element of its list.
+func (g *guard) loop(c expr, list []any, behind []expr, yield func(), sofar bool) (certain bool) {
+	if !sofar {
+		yield = func() {} // whether it is reached at all is not known
+	}
+	certain = true
+	reached := false
+	for i, v := range list {
+		g.bind(c.names[0], json.Number(strconv.Itoa(i)))
+		g.bind(c.names[1], v)
+		certain = g.each(behind, func() { reached = true; yield() }) && certain
+		g.bound = g.bound[:len(g.bound)-2]
+	}
+	return certain && (sofar || !reached)
+}
+
+func (g *guard) bind(name string, v any) { g.bound = append(g.bound, binding{name, v}) }
 
 // value gives what an expression comes to: nil, bool, string, json.Number, a list
 // or an object as JSON has them, or unsure.
-func (g guard) value(v ast.Expr) any {
-	switch v := v.(type) {
-	case *ast.BasicLit:
-		return constant(v)
-	case *ast.ParenExpr:
-		return g.value(v.X)
-	case *ast.Ident, *ast.SelectorExpr:
-		path, ok := chain(v)
-		if !ok {
-			return unsure{}
+func (g *guard) value(e expr) any {
+	switch e.op {
+	case opConstant:
+		return e.value
+	case opPath:
+		return g.path(e.names)
+	case opObject:
+		return g.object(e)
+	case opList:
+		return g.list(e.entries)
+	case opFirst:
+		return g.first(e.entries)
+	case opMember:
+		return member(g.value(e.args[0]), g.value(e.args[1]))
+	case opExists:
+		return exists(g.value(e.args[0]))
+	case opLength:
+		if list, ok := g.value(e.args[0]).([]any); ok {
+			return json.Number(strconv.Itoa(len(list)))
 		}
-		return g.path(path)
-	case *ast.UnaryExpr:
-		if b, ok := g.value(v.X).(bool); ok && v.Op == token.NOT {
+	case opText:
+		return g.text(e.args)
+	case opIsA:
+		return isOf(g.value(e.args[0]), e.value)
+	case opInCIDR:
+		return inCIDR(g.value(e.args[0]), g.value(e.args[1]))
+	case opOverlaps:
+		a, isA := prefix(g.value(e.args[0]))
+		if b, isB := prefix(g.value(e.args[1])); isA && isB {
+			return a.Overlaps(b)
+		}
+	case opNot:
+		if b, ok := g.value(e.args[0]).(bool); ok {
 			return !b
 		}
-	case *ast.BinaryExpr:
-		return g.binary(v)
-	case *ast.Interpolation:
-		return g.text(v)
-	case *ast.IndexExpr:
-		return g.first(v)
-	case *ast.ListLit:
-		return g.list(v)
-	case *ast.CallExpr:
-		return g.length(v)
+	case opAnd, opOr:
+		return g.logic(e)
+	case opEqual, opUnequal, opMatches, opDiffers, opLess, opAtMost, opMore, opAtLeast:
+		return compare(g.value(e.args[0]), g.value(e.args[1]), e.op)
 	}
 	return unsure{}
 }
 
-// list reads a list of which no entry is in doubt.
-func (g guard) list(v *ast.ListLit) any {
-	out := []any{}
-	for _, entry := range v.Elts {
-		c, ok := entry.(*ast.Comprehension)
-		if !ok {
-			out = append(out, g.value(entry))
-			continue
-		}
-		switch g.clauses(c) {
-		case true:
-			out = append(out, g.embedded(c.Value))
-		case false:
-		default:
-			return unsure{}
-		}
-	}
-	return out
-}
-
-// length reads len(list).
-func (g guard) length(call *ast.CallExpr) any {
-	name, ok := call.Fun.(*ast.Ident)
-	if !ok || name.Name != "len" || len(call.Args) != 1 {
-		return unsure{}
-	}
-	if list, ok := g.value(call.Args[0]).([]any); ok {
-		return json.Number(strconv.Itoa(len(list)))
-	}
-	return unsure{}
-}
-
-func constant(v *ast.BasicLit) any {
-	switch v.Kind {
-	case token.TRUE, token.FALSE:
-		return v.Kind == token.TRUE
-	case token.NULL:
-		return nil
-	case token.STRING:
-		if s, err := literal.Unquote(v.Value); err == nil {
-			return s
-		}
-	case token.INT, token.FLOAT:
-		return json.Number(v.Value)
-	}
-	return unsure{}
-}
-
-// path looks a path up: in the input, among the lets of the file, or among the
+// path looks a path up: among what is bound, in the input, among the lets of the file, or among the
 // fields of input.cue.
-func (g guard) path(path []string) any {
-	if _, ok := g.input[path[0]]; ok {
-		return g.below(any(g.input), path)
-	}
-	if len(path) > 1 {
-		if field, ok := g.named[path[0]+"."+path[1]]; ok {
-			return g.below(g.value(field), path[2:])
+func (g *guard) path(names []string) any {
+	for _, b := range slices.Backward(g.bound) {
+		if b.name == names[0] {
+			return below(b.value, names[1:])
 		}
 	}
-	if named, ok := g.named[path[0]]; ok {
-		return g.below(g.value(named), path[1:])
+	if _, ok := g.input[names[0]]; ok {
+		return below(any(g.input), names)
+	}
+	if v, ok := g.named(names[0]); ok {
+		return below(v, names[1:])
+	}
+	fields := g.about
+	if fields == nil {
+		fields = g
+	}
+	if len(names) > 1 {
+		if v, ok := fields.named(names[0] + "." + names[1]); ok {
+			return below(v, names[2:])
+		}
+	}
+	if v, ok := fields.named(names[0]); ok {
+		return below(v, names[1:])
 	}
 	return unsure{}
+}
+
+// named gives what a let comes to, and whether there is one of the name.
+func (g *guard) named(name string) (any, bool) {
+	if v, ok := g.known[name]; ok {
+		return v, true
+	}
+	for _, let := range g.lets {
+		if let.name == name {
+			g.known[name] = unsure{} // where it should mean itself
+			bound := g.bound
+			g.bound = nil // it stands elsewhere
+			v := g.value(let.value)
+			g.known[name], g.bound = v, bound
+			return v, true
+		}
+	}
+	return nil, false
 }
 
 // below follows names. What is not there was made null where rules name it, so
 // anything else is not for a guard to judge.
-func (g guard) below(v any, names []string) any {
+func below(v any, names []string) any {
 	for _, name := range names {
 		object, ok := v.(map[string]any)
 		if !ok {
@@ -170,60 +208,134 @@ func (g guard) below(v any, names []string) any {
 	return v
 }
 
-func (g guard) binary(e *ast.BinaryExpr) any {
-	if e.Op == token.LAND || e.Op == token.LOR {
-		return g.logic(e)
+// object reads an object of which nothing is in doubt.
+func (g *guard) object(e expr) any {
+	defer func(bound int) { g.bound = g.bound[:bound] }(len(g.bound))
+	for _, name := range e.names {
+		g.bind(name, unsure{}) // in there a field's name means the field
 	}
-	if _, ok := e.Y.(*ast.BottomLit); ok {
-		return g.typed(e)
-	}
-	x, y := g.value(e.X), g.value(e.Y)
-	switch {
-	case isUnsure(x) || isUnsure(y):
-		return unsure{}
-	case e.Op == token.EQL || e.Op == token.NEQ:
-		equal := same(x, y)
-		if b, ok := equal.(bool); ok {
-			return b == (e.Op == token.EQL)
+	out := make(map[string]any, len(e.names))
+	for i, name := range e.names {
+		v := g.value(e.args[i])
+		if isUnsure(v) {
+			return unsure{}
 		}
-		return equal
-	case e.Op == token.MAT || e.Op == token.NMAT:
-		return matches(x, y, e.Op == token.MAT)
+		out[name] = v
 	}
-	return ordered(x, y, e.Op)
+	return out
 }
 
-// typed reads (x & int) != _|_, which asks for a type.
-func (g guard) typed(e *ast.BinaryExpr) any {
-	x := e.X
-	for {
-		paren, ok := x.(*ast.ParenExpr)
-		if !ok {
-			break
+// list reads a list of which it is not in doubt what is there.
+func (g *guard) list(entries []entry) any {
+	out := []any{}
+	for _, e := range entries {
+		if !g.each(e.clauses, func() { out = append(out, g.value(e.value)) }) {
+			return unsure{}
 		}
-		x = paren.X
 	}
-	both, ok := x.(*ast.BinaryExpr)
-	if !ok || both.Op != token.AND || e.Op != token.NEQ {
-		return unsure{}
-	}
-	v := g.value(both.X)
-	if isUnsure(v) {
-		return unsure{}
-	}
-	switch wanted := both.Y.(type) {
-	case *ast.Ident:
-		return isOf(v, wanted.Name)
-	case *ast.ListLit:
-		if _, isList := v.([]any); !isList {
-			return false
+	return out
+}
+
+// first reads [if a {x}, y][0], which is how rules choose.
+func (g *guard) first(entries []entry) any {
+	for _, e := range entries {
+		var found []any
+		if !g.each(e.clauses, func() { found = append(found, g.value(e.value)) }) {
+			return unsure{}
+		}
+		if len(found) > 0 {
+			return found[0]
 		}
 	}
 	return unsure{}
 }
 
+// member gives what lies in an object under a name, in a list at a place.
+func member(v, key any) any {
+	switch v := v.(type) {
+	case map[string]any:
+		name, ok := key.(string)
+		if !ok {
+			break
+		}
+		if below, there := v[name]; there {
+			return below
+		}
+		return absent{}
+	case []any:
+		n, ok := key.(json.Number)
+		if i, err := strconv.Atoi(n.String()); ok && err == nil && i >= 0 && i < len(v) {
+			return v[i]
+		}
+	}
+	return unsure{}
+}
+
+func exists(v any) any {
+	switch v.(type) {
+	case absent:
+		return false
+	case unsure:
+		return v
+	}
+	return true
+}
+
+// text reads "a \(x) b".
+func (g *guard) text(parts []expr) any {
+	var b strings.Builder
+	for _, part := range parts {
+		switch x := g.value(part).(type) {
+		case string:
+			b.WriteString(x)
+		case bool:
+			b.WriteString(strconv.FormatBool(x))
+		case json.Number:
+			if !isWhole(x) {
+				return unsure{} // a number with a fraction has more than one form
+			}
+			b.WriteString(x.String())
+		default:
+			return unsure{}
+		}
+	}
+	return b.String()
+}
+
+// prefix reads a CIDR as CUE does too; of other texts a guard is not sure.
+func prefix(v any) (netip.Prefix, bool) {
+	text, _ := v.(string)
+	p, err := netip.ParsePrefix(text)
+	return p, err == nil && !p.Addr().Is4In6()
+}
+
+// isAddress is sure of addresses, and of names.
+func isAddress(v any) any {
+	text, isText := v.(string)
+	if _, err := netip.ParseAddr(text); err == nil {
+		return true
+	}
+	if isText && strings.Trim(text, "0123456789abcdefABCDEF.:%") != "" {
+		return false
+	}
+	return unsure{}
+}
+
+func inCIDR(ip, cidr any) any {
+	text, _ := ip.(string)
+	a, err := netip.ParseAddr(text)
+	p, ok := prefix(cidr)
+	if err != nil || !ok || a.Is4In6() || a.Zone() != "" {
+		return unsure{}
+	}
+	return p.Contains(a)
+}
+
 // isOf tells whether a value is of a type of CUE's.
-func isOf(v any, name string) any {
+func isOf(v, name any) any {
+	if isUnsure(v) {
+		return unsure{}
+	}
 	n, isNumber := v.(json.Number)
 	_, isText := v.(string)
 	switch name {
@@ -233,6 +345,16 @@ func isOf(v any, name string) any {
 		return isText
 	case "int":
 		return isNumber && isWhole(n)
+	case "list": // what is in one may be of the wrong type
+		if _, isList := v.([]any); !isList {
+			return false
+		}
+	case "net.IPCIDR":
+		if _, ok := prefix(v); ok {
+			return true
+		}
+	case "net.IP":
+		return isAddress(v)
 	}
 	return unsure{}
 }
@@ -245,13 +367,16 @@ func isWhole(n json.Number) bool {
 
 // logic is sure of a conjunction where one side is false, of a disjunction where
 // one is true, whatever the other is.
-func (g guard) logic(e *ast.BinaryExpr) any {
-	decides := e.Op == token.LOR
-	x := g.value(e.X)
+func (g *guard) logic(e expr) any {
+	decides := e.op == opOr
+	x := g.value(e.args[0])
 	if x == decides {
 		return decides
 	}
-	y := g.value(e.Y)
+	if _, ok := x.(bool); !ok && !isUnsure(x) {
+		return unsure{} // no condition: CUE says so
+	}
+	y := g.value(e.args[1])
 	if y == decides {
 		return decides
 	}
@@ -259,6 +384,22 @@ func (g guard) logic(e *ast.BinaryExpr) any {
 		return !decides
 	}
 	return unsure{}
+}
+
+func compare(x, y any, op op) any {
+	switch {
+	case isUnsure(x) || isUnsure(y):
+		return unsure{}
+	case op == opEqual || op == opUnequal:
+		same := same(x, y)
+		if b, ok := same.(bool); ok {
+			return b == (op == opEqual)
+		}
+		return same
+	case op == opMatches || op == opDiffers:
+		return match(x, y, op == opMatches)
+	}
+	return ordered(x, y, op)
 }
 
 // same compares scalars of one type; null is like nothing but null.
@@ -277,7 +418,7 @@ func same(x, y any) any {
 		}
 	case json.Number:
 		if y, ok := y.(json.Number); ok {
-			return ordered(x, y, token.EQL)
+			return ordered(x, y, opEqual)
 		}
 	}
 	return unsure{}
@@ -286,7 +427,7 @@ func same(x, y any) any {
 // patterns are those of the rules, compiled once.
 var patterns sync.Map
 
-func matches(x, y any, positive bool) any {
+func match(x, y any, positive bool) any {
 	text, isText := x.(string)
 	pattern, isPattern := y.(string)
 	if !isText || !isPattern {
@@ -303,100 +444,28 @@ func matches(x, y any, positive bool) any {
 	return compiled.(*regexp.Regexp).MatchString(text) == positive
 }
 
-func ordered(x, y any, op token.Token) any {
+func ordered(x, y any, op op) any {
 	m, isM := x.(json.Number)
 	n, isN := y.(json.Number)
 	if !isM || !isN {
 		return unsure{}
 	}
 	a, err := m.Float64()
-	b, more := n.Float64()
-	if err != nil || more != nil {
+	b, moreErr := n.Float64()
+	if err != nil || moreErr != nil {
 		return unsure{}
 	}
 	switch op {
-	case token.EQL:
+	case opEqual:
 		return a == b
-	case token.LSS:
+	case opLess:
 		return a < b
-	case token.LEQ:
+	case opAtMost:
 		return a <= b
-	case token.GTR:
+	case opMore:
 		return a > b
-	case token.GEQ:
+	case opAtLeast:
 		return a >= b
 	}
 	return unsure{}
-}
-
-// text reads "\(x)" and nothing around it.
-func (g guard) text(v *ast.Interpolation) any {
-	if len(v.Elts) != 3 || !isText(v.Elts[0], `"\(`) || !isText(v.Elts[2], `)"`) {
-		return unsure{}
-	}
-	switch x := g.value(v.Elts[1]).(type) {
-	case string:
-		return x
-	case bool:
-		return strconv.FormatBool(x)
-	case json.Number:
-		if isWhole(x) {
-			return x.String()
-		}
-	}
-	return unsure{} // a number with a fraction has more than one form
-}
-
-func isText(v ast.Expr, want string) bool {
-	text, ok := v.(*ast.BasicLit)
-	return ok && text.Value == want
-}
-
-// first reads [if a {x}, y][0], which is how rules choose.
-func (g guard) first(v *ast.IndexExpr) any {
-	list, isList := v.X.(*ast.ListLit)
-	index, isIndex := v.Index.(*ast.BasicLit)
-	if !isIndex {
-		return unsure{}
-	}
-	if !isList || index.Value != "0" {
-		return at(g.value(v.X), index.Value)
-	}
-	for _, entry := range list.Elts {
-		c, ok := entry.(*ast.Comprehension)
-		if !ok {
-			return g.value(entry)
-		}
-		switch g.clauses(c) {
-		case true:
-			return g.embedded(c.Value)
-		case false:
-		default:
-			return unsure{}
-		}
-	}
-	return unsure{}
-}
-
-// at gives an element of a list.
-func at(v any, index string) any {
-	list, ok := v.([]any)
-	i, err := strconv.Atoi(index)
-	if !ok || err != nil || i < 0 || i >= len(list) {
-		return unsure{}
-	}
-	return list[i]
-}
-
-// embedded reads {x}.
-func (g guard) embedded(v ast.Expr) any {
-	body, ok := v.(*ast.StructLit)
-	if !ok || len(body.Elts) != 1 {
-		return unsure{}
-	}
-	one, ok := body.Elts[0].(*ast.EmbedDecl)
-	if !ok {
-		return unsure{}
-	}
-	return g.value(one.Expr)
 }

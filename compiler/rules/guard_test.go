@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 
 	"plumbline.dev/plumbline/compiler/diag"
@@ -15,7 +16,7 @@ import (
 
 // Guards leave out nothing that is found, whatever the chart and its switch.
 func TestGuardsLeaveNothingOut(t *testing.T) {
-	set := own(t)
+	set := rules.Own()
 	for _, chart := range []string{"1.17.2", "1.18.6", "1.19.0", "1.20.2"} {
 		table, err := values.For(chart)
 		if err != nil {
@@ -32,7 +33,7 @@ func TestGuardsLeaveNothingOut(t *testing.T) {
 
 // Numbers come from YAML, from CUE and from Go.
 func TestGuardsReadEveryNumber(t *testing.T) {
-	set := own(t)
+	set := rules.Own()
 	table, err := values.For("1.17.2")
 	if err != nil {
 		t.Fatal(err)
@@ -59,4 +60,38 @@ func equal(t *testing.T, set *rules.Set, in rules.Input, name string) diag.List 
 		t.Errorf("%s: %d findings behind guards, %d of all", name, len(some), len(all))
 	}
 	return some
+}
+
+// What a guard makes of a condition is what CUE makes of it, whatever is in the
+// input: a condition that fails in error is CUE's to tell.
+func TestGuardsReadConditionsAsCUEDoes(t *testing.T) {
+	conditions := []string{
+		`(net.IP & author.a) != _|_`, `(net.IPCIDR & author.a) != _|_`, `net.InCIDR(author.a, author.b)`,
+		`(#Overlap & {a: author.a, b: author.b}).out`, `author.a =~ "^1"`, `author.a == author.b`, `author.a < author.b`,
+		`(author.a & int) != _|_`, `(author.a & number) != _|_`, `(author.a & string) != _|_`, `(author.a & [...]) != _|_`,
+		`author.a.c != _|_`, `author.a["c"] == 1`, `"x\(author.a)y" == "x1y"`, `len(author.a) == 2`, `author.a[1] == "b"`,
+		`!author.a`, `author.a && author.b != null`, `[if author.a == 1 {true}, false][0]`,
+		`author.a == null`, `net.InCIDR("10.0.0.1", author.b)`,
+	}
+	inputs := []any{
+		nil, true, 1, 1.0, 1.5, json.Number("1e0"), "", "1", "10.0.0.1", "010.0.0.1", "::1", "fe80::1%eth0", "::ffff:10.0.0.1", "a.example",
+		"10.0.0.0/8", "10.1.0.0/16", "10.0.0.5/8", "fd00::/8", "::ffff:10.0.0.0/100", "10.0.0.0/33", "10.0.0.0/08",
+		[]any{}, []any{"a", "b"}, map[string]any{"c": 1}, map[string]any{},
+	}
+	var text strings.Builder
+	text.WriteString("package rules\n\nimport \"net\"\n")
+	for i, c := range conditions {
+		fmt.Fprintf(&text, "rule: \"team/c%d\": {title: \"t\", why: \"w\", mend: \"m\", found: [if %s {at: [\"values.a\"], message: \"found \\(author.a)\"}]}\n", i, c)
+		fmt.Fprintf(&text, "rule: \"team/f%d\": {title: \"t\", why: \"w\", mend: \"m\", found: [for k in [\"a\", \"b\"] if author[k] != _|_ let v = author[k] if %s {at: [\"values.\\(k)\"], message: \"\\(v) of \\(k)\"}]}\n", i, c)
+	}
+	set, list := rules.Parse([]rules.Source{{Name: "team.cue", Text: []byte(text.String())}})
+	if len(list) > 0 {
+		t.Fatal(list)
+	}
+	for _, a := range inputs {
+		for _, b := range inputs {
+			author := map[string]any{"a": a, "b": b}
+			equal(t, set, rules.Input{Values: author, Author: author, Chart: "1.17.2", Typed: true}, fmt.Sprintf("a %#v, b %#v", a, b))
+		}
+	}
 }

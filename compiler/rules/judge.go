@@ -42,8 +42,6 @@ type Input struct {
 
 // Judge gives what rules find, sorted.
 func (s *Set) Judge(in Input) diag.List {
-	s.mutex.Lock()
-	defer s.mutex.Unlock()
 	facts := Facts(in.Cluster)
 	if in.Release == nil {
 		in.Release = releaseOf(facts)
@@ -51,28 +49,150 @@ func (s *Set) Judge(in Input) diag.List {
 	return s.judge(in, facts, true)
 }
 
-// judge evaluates the rules, what guards let through of them or all.
+// judge judges by the rules. With guards CUE evaluates only what they leave.
 func (s *Set) judge(in Input, facts map[string]any, guarded bool) diag.List {
-	text, err := json.Marshal(s.input(in, facts))
-	var seen map[string]any // as JSON has it, whatever made it
-	if err == nil && guarded {
-		decoder := json.NewDecoder(bytes.NewReader(text))
-		decoder.UseNumber()
-		err = decoder.Decode(&seen)
-	}
-	if err != nil {
-		return broken("", err)
-	}
-	value, err := s.build(text, seen)
-	if err != nil {
-		return broken("", err)
-	}
+	input := s.input(in, facts)
 	j := judgement{in: in, lacks: map[string]*lack{}}
-	if err := j.rules(s, value.LookupPath(cue.ParsePath("rule"))); err != nil {
+	var left rest
+	if guarded {
+		seen, err := plain(input)
+		if err != nil {
+			return broken("", err)
+		}
+		left = j.guarded(s, seen.(map[string]any))
+	}
+	if err := j.evaluated(s, input, left); err != nil {
 		return broken("", err)
 	}
 	j.unknown()
 	return j.list.Sort()
+}
+
+// guarded takes what guards are sure of, and gives the rest.
+func (j *judgement) guarded(s *Set, input map[string]any) rest {
+	left := rest{}
+	fields := &guard{input: input, lets: s.about, known: map[string]any{}}
+	for _, f := range s.files {
+		g := &guard{input: input, lets: f.lets, known: map[string]any{}, about: fields}
+		for _, r := range f.rules {
+			found, more := g.findings(r.found)
+			lacks, evenMore := g.findings(r.lacks)
+			if len(more)+len(evenMore) > 0 { // a rule is evaluated as one, or not at all
+				left[r.code] = remaining{inOrder(more, found.places), inOrder(evenMore, lacks.places)}
+				continue
+			}
+			rule, _ := s.Find(r.code)
+			j.take(rule, found.list, lacks.list)
+		}
+	}
+	return left
+}
+
+func inOrder(a, b []int) []int { return slices.Sorted(slices.Values(slices.Concat(a, b))) }
+
+// sure are the findings of a rule's list that a guard is sure of, and their places
+// in it.
+type sure struct {
+	list   []finding
+	places []int
+}
+
+// findings goes through a rule's list, and gives the places of what it is not sure
+// of.
+func (g *guard) findings(entries []entry) (found sure, more []int) {
+	for i, e := range entries {
+		var list []finding
+		understood := true
+		certain := g.each(e.clauses, func() {
+			f, ok := findingOf(g.value(e.value))
+			list, understood = append(list, f), understood && ok
+		})
+		switch {
+		case !certain || !understood:
+			more = append(more, i)
+		case len(list) > 0:
+			found.list, found.places = append(found.list, list...), append(found.places, i)
+		}
+	}
+	return found, more
+}
+
+// findingOf reads a finding, if it is one and nothing in it is in doubt.
+func findingOf(v any) (f finding, ok bool) {
+	fields, ok := v.(map[string]any)
+	if !ok {
+		return f, false
+	}
+	for name, v := range fields {
+		word, isText := v.(string)
+		list, isList := v.([]any)
+		switch {
+		case name == "at" && isList:
+			for _, path := range list {
+				p, isPath := path.(string)
+				if !isPath {
+					return f, false
+				}
+				f.At = append(f.At, p)
+			}
+		case name == "message" && isText:
+			f.Message = word
+		case name == "hint" && isText:
+			f.Hint = word
+		case name == "severity" && isText:
+			f.Severity = word
+		case name == "fact" && isText:
+			f.Fact = word
+		default:
+			return f, false
+		}
+	}
+	return f, true
+}
+
+// evaluated takes what CUE finds by what is left of the rules.
+func (j *judgement) evaluated(s *Set, input map[string]any, left rest) error {
+	if left != nil && len(left) == 0 && !slices.ContainsFunc(s.files, func(f *file) bool { return f.whole && f.name != inputFile }) {
+		return nil
+	}
+	s.mutex.Lock()
+	defer s.mutex.Unlock()
+	value, err := s.build(input, left)
+	if err != nil {
+		return err
+	}
+	return j.rules(s, value.LookupPath(cue.ParsePath("rule")))
+}
+
+// plain gives a tree as JSON has it: with one kind of number.
+func plain(v any) (any, error) {
+	switch v := v.(type) {
+	case nil, bool, string, json.Number:
+		return v, nil
+	case int:
+		return json.Number(strconv.Itoa(v)), nil
+	case int64:
+		return json.Number(strconv.FormatInt(v, 10)), nil
+	case map[string]any:
+		out := make(map[string]any, len(v))
+		for name, below := range v {
+			p, err := plain(below)
+			if err != nil {
+				return nil, err
+			}
+			out[name] = p
+		}
+		return out, nil
+	}
+	text, err := json.Marshal(v)
+	if err != nil {
+		return nil, err
+	}
+	decoder := json.NewDecoder(bytes.NewReader(text))
+	decoder.UseNumber()
+	var out any
+	err = decoder.Decode(&out)
+	return out, err
 }
 
 // input is what input.cue declares.
@@ -185,6 +305,11 @@ func (j *judgement) rule(rule Rule, v cue.Value) {
 		}
 		return
 	}
+	j.take(rule, found, lacks)
+}
+
+// take takes what a rule has found, and what it lacks.
+func (j *judgement) take(rule Rule, found, lacks []finding) {
 	for _, f := range found {
 		j.found(rule, f)
 	}
@@ -293,6 +418,7 @@ func (j *judgement) lack(f finding) {
 func (j *judgement) unknown() {
 	for _, fact := range slices.Sorted(maps.Keys(j.lacks)) {
 		l := j.lacks[fact]
+		slices.Sort(l.decides) // whichever rule was judged first
 		j.list = append(j.list, diag.Diagnostic{
 			Code: CodeUnknownFact, Severity: diag.Info, Path: j.show(fact),
 			Message:   fmt.Sprintf("the fact is not stated, and it decides %s", strings.Join(l.decides, "; ")),

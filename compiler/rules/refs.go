@@ -56,12 +56,11 @@ func extend(n ast.Node, name string, ok bool) ([]string, bool) {
 	return append(path, name), ok && isPath
 }
 
-// pick copies what paths name out of a tree; what is not there becomes null.
-// Where one path goes on below another, the whole of the shorter one is there,
-// and the longer one's null in it.
+// pick copies what paths name out of a tree; what is not there becomes null. Where
+// one path goes on below another, which must come later, the whole of the shorter
+// one is there, and the longer one's null in it.
 func pick(tree map[string]any, paths [][]string) map[string]any {
 	out := map[string]any{}
-	slices.SortFunc(paths, func(a, b []string) int { return len(a) - len(b) })
 	for _, path := range paths {
 		put(out, path, find(tree, path))
 	}

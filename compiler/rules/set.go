@@ -3,7 +3,9 @@
 package rules
 
 import (
+	"cmp"
 	"embed"
+	"encoding/json"
 	"fmt"
 	"io/fs"
 	"regexp"
@@ -32,6 +34,8 @@ const (
 // inputFile declares what rules read. It is part of every Set.
 const inputFile = "input.cue"
 
+//go:generate env PLUMB_UPDATE=1 go test -run ^TestOwnIsAsWritten$ .
+
 //go:embed *.cue
 var embedded embed.FS
 
@@ -53,46 +57,58 @@ type Rule struct {
 	Positions []diag.Position
 }
 
-// Set is a parsed collection of rules.
+// Set is a collection of rules.
 type Set struct {
 	Rules []Rule // by code
 
-	mutex sync.Mutex // CUE evaluates in one goroutine at a time
 	files []*file
-	refs  [][]string
+	about []named    // the fields of input.cue
+	refs  [][]string // what rules name of the input, the shorter ones first
+	mutex sync.Mutex // what syntax the files have is evaluated by one at a time
 }
 
-// Own gives Plumbline's own rules.
-func Own() (*Set, diag.List) {
+// Own gives Plumbline's own rules. They are read when Plumbline is built; their
+// files are opened for those alone that CUE has to evaluate.
+func Own() *Set {
+	s := &Set{Rules: ownRules, about: ownAbout, refs: ownRefs}
+	for _, f := range ownFiles {
+		f.text = embeddedText(f.name)
+		s.files = append(s.files, &f)
+	}
+	return s
+}
+
+// parseOwn reads Plumbline's own rules from their files.
+func parseOwn() (*Set, diag.List) {
 	names, err := fs.Glob(embedded, "*.cue")
 	if err != nil {
 		panic(err) // the pattern is right
 	}
+	var sources []Source
+	for _, name := range names {
+		sources = append(sources, Source{name, embeddedText(name)})
+	}
 	s := &Set{}
-	list := s.parse(embeddedSources(names))
+	list := s.parse(sources)
 	for i := range s.Rules {
 		s.Rules[i].Positions = nil
 	}
 	return s, list
 }
 
-func embeddedSources(names []string) []Source {
-	list := make([]Source, len(names))
-	for i, name := range names {
-		text, err := embedded.ReadFile(name)
-		if err != nil {
-			panic(err) // embedded files can be read
-		}
-		list[i] = Source{name, text}
+func embeddedText(name string) []byte {
+	text, err := embedded.ReadFile(name)
+	if err != nil {
+		panic(err) // embedded files can be read
 	}
-	return list
+	return text
 }
 
 // Parse reads a team's rules. The Set holds those that are right, and is nil
 // where a file can't be read as CUE at all; the findings tell of the others.
 func Parse(sources []Source) (*Set, diag.List) {
 	s := &Set{}
-	list := s.parse(append(embeddedSources([]string{inputFile}), sources...))
+	list := s.parse(append([]Source{{inputFile, embeddedText(inputFile)}}, sources...))
 	if len(list) == 0 {
 		// What CUE finds only when it builds is told now, not at the first use.
 		_, err := s.build(nil, nil)
@@ -125,46 +141,68 @@ func (s *Set) parse(sources []Source) diag.List {
 	if len(list) > 0 {
 		return list
 	}
-	var named map[string]ast.Expr
-	for _, syntax := range files {
-		if syntax.Filename == inputFile {
-			named = shared(syntax)
-		}
-	}
 	for _, syntax := range files {
 		s.refs = append(s.refs, references(syntax)...)
-		f := &file{syntax: syntax}
-		list = append(list, s.take(f)...)
-		f.remember(named)
+		f := &file{name: syntax.Filename}
+		var found []Rule
+		found, f.syntax, f.whole, list = take(syntax, list)
+		for _, rule := range found {
+			list = append(list, s.add(rule)...)
+		}
+		f.rules, f.lets = f.syntax.guarded()
+		if f.name == inputFile {
+			f.whole, s.about = true, aboutFields(syntax)
+		}
 		s.files = append(s.files, f)
 	}
+	slices.SortFunc(s.refs, func(a, b []string) int { return cmp.Or(len(a)-len(b), slices.Compare(a, b)) })
+	s.refs = slices.CompactFunc(s.refs, slices.Equal)
 	slices.SortFunc(s.Rules, func(a, b Rule) int { return strings.Compare(a.Code, b.Code) })
 	return list
 }
 
+func (s *Set) add(rule Rule) diag.List {
+	if slices.ContainsFunc(s.Rules, func(r Rule) bool { return r.Code == rule.Code }) {
+		return rule.broken(errors.Newf(token.NoPos, "the rule is stated twice"))
+	}
+	s.Rules = append(s.Rules, rule)
+	return nil
+}
+
+// open parses the file if nobody has.
+func (f *file) open() *syntax {
+	if f.syntax == nil {
+		parsed, err := parser.ParseFile(f.name, f.text)
+		if err != nil {
+			panic(err) // Plumbline's own file: its tests parse it
+		}
+		_, f.syntax, _, _ = take(parsed, nil)
+	}
+	return f.syntax
+}
+
 // take takes the rules of a file. What a rule says of itself is read here and
-// taken out of the file, so that no evaluation carries it along.
-func (s *Set) take(f *file) diag.List {
-	var list diag.List
-	for _, field := range fields(f.syntax.Decls, "rule") {
+// taken out of the file, so that no evaluation carries it along. What is wrong is
+// added to a list; whole tells that some rule is more than its lists.
+func take(parsed *ast.File, list diag.List) (found []Rule, s *syntax, whole bool, _ diag.List) {
+	s = &syntax{file: parsed}
+	for _, field := range fields(parsed.Decls, "rule") {
 		body, ok := field.Value.(*ast.StructLit)
 		if !ok {
 			continue
 		}
 		for _, one := range fields(body.Elts, "") {
 			rule, err := describe(one)
-			if err == nil && slices.ContainsFunc(s.Rules, func(r Rule) bool { return r.Code == rule.Code }) {
-				err = errors.Newf(one.Pos(), "the rule is stated twice")
-			}
 			if err != nil {
 				list = append(list, broken(rule.Code, err)...)
 				continue
 			}
-			s.Rules = append(s.Rules, rule)
-			f.split(one.Value.(*ast.StructLit))
+			found = append(found, rule)
+			whole = !s.split(rule.Code, one.Value.(*ast.StructLit)) || whole
 		}
 	}
-	return list
+	s.remember()
+	return found, s, whole, list
 }
 
 // fields are the fields of a name, of any name where it is "".
@@ -259,18 +297,23 @@ func words(v ast.Expr) ([]string, bool) {
 	return nil, false
 }
 
-// build evaluates the rules with an input, which is JSON, those entries of them
-// that guarded does not rule out. Of a nil input nothing is known, and by a nil
-// guarded nothing is ruled out.
-func (s *Set) build(input []byte, guarded map[string]any) (cue.Value, error) {
+// build evaluates what is left of the rules with an input. Of a nil one nothing is
+// known.
+func (s *Set) build(input map[string]any, left rest) (cue.Value, error) {
 	context := cuecontext.New(cuecontext.EvaluatorVersion(cuecontext.EvalV3), cuecontext.CUE_DEBUG(""))
 	instance := build.NewContext().NewInstance("", nil)
 	var files []*ast.File
 	for _, f := range s.files {
-		files = append(files, f.reduced(guarded))
+		if left == nil || f.whole || f.has(left) {
+			files = append(files, f.open().reduced(left))
+		}
 	}
 	if input != nil {
-		given, err := parser.ParseFile("input.json", append([]byte("package rules\n"), input[1:len(input)-1]...))
+		text, err := json.Marshal(input)
+		if err != nil {
+			return cue.Value{}, err
+		}
+		given, err := parser.ParseFile("input.json", append([]byte("package rules\n"), text[1:len(text)-1]...))
 		if err != nil {
 			return cue.Value{}, err
 		}
@@ -289,6 +332,14 @@ func (s *Set) build(input []byte, guarded map[string]any) (cue.Value, error) {
 		return value, value.Err()
 	}
 	return value, instance.Err
+}
+
+// has tells whether anything is left of the file's rules.
+func (f *file) has(left rest) bool {
+	return slices.ContainsFunc(f.rules, func(r judged) bool {
+		_, some := left[r.code]
+		return some
+	})
 }
 
 // Find gives a rule by its code.
