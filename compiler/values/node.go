@@ -180,6 +180,20 @@ func numberNode(num json.Number) Node {
 	return n
 }
 
+// plainText reads a JSON string in which nothing is escaped.
+func plainText(text string) (string, bool) {
+	n := len(text)
+	if n < 2 || text[0] != '"' || text[n-1] != '"' {
+		return "", false
+	}
+	for _, c := range []byte(text[1 : n-1]) {
+		if c == '"' || c == '\\' || c < 0x20 || c > 0x7e {
+			return "", false
+		}
+	}
+	return text[1 : n-1], true
+}
+
 // decodeJSON reads JSON and keeps numbers as they are written.
 func decodeJSON(text string) (any, error) {
 	switch text { // most of the defaults
@@ -187,8 +201,13 @@ func decodeJSON(text string) (any, error) {
 		return nil, nil
 	case "true", "false":
 		return text == "true", nil
-	case `""`:
-		return "", nil
+	case "{}":
+		return map[string]any{}, nil
+	case "[]":
+		return []any{}, nil
+	}
+	if word, ok := plainText(text); ok {
+		return word, nil
 	}
 	d := json.NewDecoder(bytes.NewReader([]byte(text)))
 	d.UseNumber()
