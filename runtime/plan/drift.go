@@ -37,14 +37,15 @@ const (
 	MapFull         Kind = "map-full"
 	ProgramDetached Kind = "program-detached"
 	WrongCgroup     Kind = "program-wrong-cgroup"
-	UnknownEntry    Kind = "unknown-entry" // of bytes that no lookup builds
+	ProgramTwice    Kind = "program-duplicate" // at one hook
+	UnknownEntry    Kind = "unknown-entry"     // of bytes that no lookup builds
 )
 
 // Kinds lists every kind, in the order of DESIGN's list.
 func Kinds() []Kind {
 	return []Kind{MissingFrontend, ExtraFrontend, MissingBackend, StaleBackend, WrongBackend, WrongFlags,
 		WrongCount, SlotGap, DanglingBackend, OrphanBackend, ReverseNATDrift, StateDrift, AffinityDrift,
-		RangeDrift, MaglevDrift, MapMissing, MapParameters, MapFull, ProgramDetached, WrongCgroup, UnknownEntry}
+		RangeDrift, MaglevDrift, MapMissing, MapParameters, MapFull, ProgramDetached, WrongCgroup, ProgramTwice, UnknownEntry}
 }
 
 // Drift is one difference between the State wanted and the State held, named

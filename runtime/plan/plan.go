@@ -30,6 +30,8 @@ type Have struct {
 	Maps []HeldMap
 	// Attachments are the programs' links as they are, dead ones included.
 	Attachments []state.Attachment
+	// NoTCX tells that the kernel has no tcx: then filters below clsact are right.
+	NoTCX bool
 }
 
 // HeldMap is a map's parameters and how many entries it holds.

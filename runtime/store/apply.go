@@ -10,6 +10,7 @@ import (
 	"unsafe"
 
 	"github.com/cilium/ebpf"
+	"golang.org/x/sys/unix"
 
 	"plumbline.dev/plumbline/bpf"
 	"plumbline.dev/plumbline/bpf/layout"
@@ -88,6 +89,9 @@ func (k *Kernel) attach(s plan.Step) error {
 
 // privateSuffix ends the names of maps that programs need and nobody pins.
 const privateSuffix = "_off"
+
+// kernelName is how many bytes of a map's name the kernel keeps.
+const kernelName = unix.BPF_OBJ_NAME_LEN - 1
 
 // load loads the programs over our maps. Maps of a family that is switched off
 // are empty ones of the programs' own.

@@ -8,13 +8,11 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 
 	"github.com/cilium/ebpf"
 	"golang.org/x/sys/unix"
 
-	"plumbline.dev/plumbline/bpf"
 	"plumbline.dev/plumbline/bpf/layout"
 	"plumbline.dev/plumbline/runtime/plan"
 	"plumbline.dev/plumbline/schema/state"
@@ -50,7 +48,7 @@ func (k *Kernel) Read(ctx context.Context) (*plan.Have, error) {
 // readAll reads once.
 func (k *Kernel) readAll(ctx context.Context) (*plan.Have, error) {
 	have := &plan.Have{Layout: k.layout, Tables: layout.Tables{}}
-	ids := map[uint32]bool{}
+	ids := map[string]uint32{}
 	var errs []error
 	var differing []Difference
 	for _, d := range layout.Maps() {
@@ -66,7 +64,7 @@ func (k *Kernel) readAll(ctx context.Context) (*plan.Have, error) {
 		if err != nil || len(read.differing) > 0 {
 			continue
 		}
-		ids[read.id] = true
+		ids[d.Name] = read.id
 		have.Maps = append(have.Maps, read.held)
 		if d.Content() {
 			have.Tables[d.ID] = read.table
@@ -79,8 +77,11 @@ func (k *Kernel) readAll(ctx context.Context) (*plan.Have, error) {
 		return nil, fmt.Errorf("read %s: %w", k.pins.maps, ErrNoPins)
 	}
 	var err error
-	have.Attachments, err = k.attachments(ids)
-	return have, err
+	have.Attachments, have.NoTCX, err = k.attachments(ids)
+	if err != nil {
+		return nil, err
+	}
+	return have, nil
 }
 
 // agree compares the layout with all that was seen, or finds it. differing are
@@ -339,85 +340,4 @@ func innerValue(id ebpf.MapID) ([]byte, error) {
 		return nil, fmt.Errorf("inner map %d: %w", id, err)
 	}
 	return value, nil
-}
-
-// attachments reads the links. ids are the pinned maps'.
-func (k *Kernel) attachments(ids map[uint32]bool) ([]state.Attachment, error) {
-	list, err := bpf.Attachments(k.pins.links)
-	if err != nil {
-		return nil, err
-	}
-	want := uint64(0)
-	if k.cgroup != "" {
-		// A cgroup that is gone is no id: then every link is at another one.
-		if want, err = bpf.CgroupID(k.cgroup); err != nil && !errors.Is(err, os.ErrNotExist) {
-			return nil, err
-		}
-	}
-	var out []state.Attachment
-	for _, a := range list {
-		target, err := k.target(a, want, ids)
-		if err != nil {
-			return nil, err
-		}
-		out = append(out, state.Attachment{Program: a.Name, Attach: bpf.AttachName(a.Attach), Target: target})
-	}
-	return out, nil
-}
-
-// target says where a link hangs, in the words of state.Attachment.
-func (k *Kernel) target(a bpf.Attached, want uint64, ids map[uint32]bool) (string, error) {
-	switch {
-	case a.CgroupID == 0:
-		return "", nil
-	case a.CgroupID != want || want == 0:
-		return fmt.Sprintf("cgroup:%d", a.CgroupID), nil
-	}
-	stale, err := staleMaps(a.MapIDs, ids)
-	if err != nil {
-		return "", err
-	}
-	if stale {
-		return plan.StaleMaps, nil
-	}
-	return k.cgroup, nil
-}
-
-// staleMaps tells whether a program holds a load-balancer map that is not
-// pinned. A family that is switched off has no pin, and its maps are the
-// program's own; so only a map whose name is that of a pin counts.
-func staleMaps(held []uint32, pinned map[uint32]bool) (bool, error) {
-	var names []string
-	for _, d := range layout.Maps() {
-		names = append(names, d.Name[:min(len(d.Name), kernelName)])
-	}
-	for _, id := range held {
-		if pinned[id] {
-			continue
-		}
-		name, err := mapName(id)
-		if err != nil {
-			return false, err
-		}
-		if slices.Contains(names, name) && !strings.HasSuffix(name, privateSuffix) {
-			return true, nil
-		}
-	}
-	return false, nil
-}
-
-// kernelName is how many bytes of a map's name the kernel keeps.
-const kernelName = 15
-
-func mapName(id uint32) (string, error) {
-	m, err := ebpf.NewMapFromID(ebpf.MapID(id))
-	if err != nil {
-		return "", fmt.Errorf("map %d: %w", id, err)
-	}
-	defer m.Close()
-	info, err := m.Info()
-	if err != nil {
-		return "", fmt.Errorf("map %d: %w", id, err)
-	}
-	return info.Name, nil
 }

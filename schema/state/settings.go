@@ -33,6 +33,10 @@ type Settings struct {
 	NodePortAddresses []netip.Prefix `json:"nodePortAddresses,omitempty"`
 	BindProtection    bool           `json:"bindProtection"`
 
+	// Devices are what is said of the programs at network devices; nil is that
+	// nothing is known of them, or that they are not Cilium's.
+	Devices *DeviceSettings `json:"devices,omitempty"`
+
 	LoadBalancer LoadBalancerSettings `json:"loadBalancer"`
 	Maps         MapSettings          `json:"maps"`
 
@@ -50,6 +54,23 @@ type Settings struct {
 
 	// Services are declared by the environment itself, beside those of the API.
 	Services []DeclaredService `json:"services,omitempty"`
+}
+
+// DeviceSettings say which programs hang at which network devices.
+type DeviceSettings struct {
+	// Names select the native devices; one that ends in "+" is a prefix. None is
+	// what the agent detects.
+	Names []string `json:"names,omitempty"`
+	// TCX tells whether programs hang by tcx, where the kernel has it (6.6), or
+	// else by filters below clsact.
+	TCX bool `json:"tcx"`
+	// Egress tells whether native devices are needed on their way out as well: by
+	// node ports, the host's firewall, WireGuard or announcements.
+	Egress bool `json:"egress"`
+	// Acceleration is XDP's mode: disabled, native, best-effort, testing-only.
+	Acceleration string `json:"acceleration"`
+	// Tunnel is the tunnel's protocol, vxlan or geneve; empty is none, or not known.
+	Tunnel string `json:"tunnel,omitempty"`
 }
 
 // LoadBalancerSettings are what the values say of service load balancing.

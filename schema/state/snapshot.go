@@ -43,6 +43,15 @@ type Node struct {
 	Addresses []netip.Addr      `json:"addresses"`
 	Zone      string            `json:"zone,omitempty"`
 	Labels    map[string]string `json:"labels,omitempty"`
+	// Devices are the node's network devices that Cilium could take for native
+	// ones. None at all means that they are not known.
+	Devices []Device `json:"devices,omitempty"`
+}
+
+// Device is a network device of the node.
+type Device struct {
+	Name      string       `json:"name"`
+	Addresses []netip.Addr `json:"addresses,omitempty"`
 }
 
 // Service is a Kubernetes Service. Enumerations of the API are kept as their

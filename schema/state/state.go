@@ -6,6 +6,7 @@ import (
 	"cmp"
 	"net/netip"
 	"slices"
+	"strings"
 )
 
 // State is what the kernel should hold or does hold, without numeric ids: two
@@ -84,14 +85,36 @@ type MaglevTable struct {
 	Digest    string         `json:"digest"`
 }
 
-// Attachment is a program that hangs, or should hang, at a cgroup.
+// Attachment is a program that hangs, or should hang, at a cgroup or a device.
 type Attachment struct {
-	Program string `json:"program"` // "plumb_connect4"
-	Attach  string `json:"attach"`  // "cgroup_inet4_connect"
-	// Target is the directory of the cgroup that the program should hang at.
-	// In a held State it is empty where the program hangs at none, and
-	// "cgroup:ID" where it hangs at another one.
+	Program string `json:"program"` // "plumb_connect4", "cil_from_netdev"
+	// Attach is the hook as bpftool names it: "cgroup_inet4_connect",
+	// "tcx_ingress"; "tc_ingress" is a filter below clsact, "xdp" is XDP of the
+	// driver and "xdp_generic" that of the stack.
+	Attach string `json:"attach"`
+	// Target is the directory of the cgroup that the program should hang at, or
+	// "dev:NAME". In a held State it is empty where the program hangs at none,
+	// and "cgroup:ID" where it hangs at another cgroup.
 	Target string `json:"target"`
+	// Copies is how many more times the same program hangs there; only a held
+	// State has any.
+	Copies uint32 `json:"copies,omitempty"`
+	// StaleMaps are the maps that the program works on and that are not those
+	// that are pinned, as "NAME=HELD/PINNED" with the kernel's ids, PINNED 0 where
+	// there is no pin; more than one are separated by commas. Only a held State
+	// has any.
+	StaleMaps string `json:"staleMaps,omitempty"`
+}
+
+// DeviceTarget is the Target of what hangs at a device.
+func DeviceTarget(device string) string { return "dev:" + device }
+
+// Device is the name of the device that the program hangs at; false is a cgroup.
+func (a Attachment) Device() (string, bool) {
+	if name, ok := strings.CutPrefix(a.Target, "dev:"); ok {
+		return name, true
+	}
+	return "", false
 }
 
 // Map is a map's parameters as the kernel has them, or should.

@@ -105,6 +105,12 @@ func (w *textWriter) attachment(a Attachment) {
 	w.name("attachment", a.Program)
 	w.text("attach", a.Attach)
 	w.text("target", a.Target)
+	if a.Copies > 0 {
+		w.number("copies", uint64(a.Copies))
+	}
+	if a.StaleMaps != "" {
+		w.text("stale", a.StaleMaps)
+	}
 	w.buf = append(w.buf, '\n')
 }
 
@@ -351,6 +357,16 @@ func parseMaglev(f *fields, s *State) string {
 
 func parseAttachment(f *fields, s *State) string {
 	a := Attachment{Program: f.unquote(f.id), Attach: f.text("attach"), Target: f.text("target")}
+	if f.has("copies") {
+		if a.Copies = uint32(f.number("copies", 32)); a.Copies == 0 {
+			f.fail("%s: copies is 0: leave it out", f.what)
+		}
+	}
+	if f.has("stale") {
+		if a.StaleMaps = f.text("stale"); a.StaleMaps == "" {
+			f.fail("%s: stale is empty: leave it out", f.what)
+		}
+	}
 	s.Attachments = append(s.Attachments, a)
 	return fmt.Sprintf("attachment %q", []string{a.Program, a.Attach, a.Target})
 }

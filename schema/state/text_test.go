@@ -27,6 +27,7 @@ range 203.0.113.30:80/TCP cidr=192.0.2.0/25
 range 203.0.113.30:80/TCP cidr=203.0.113.0/24
 affinity 192.168.1.10:30080/TCP/i backend=10.244.1.21:8080/TCP
 maglev 203.0.113.30:80/TCP size=251 digest=9f86d081 slots=10.244.1.21:8080/TCP=126,[fd00::1]:80/TCP=125
+attachment cil_from_netdev attach=tcx_ingress target=dev:eth0 copies=1 stale="cilium_lb4_services_v2=7/9,cilium_lb4_reverse_nat=8/0"
 attachment plumb_connect4 attach=cgroup_inet4_connect target=/run/cilium/cgroupv2
 attachment plumb_connect6 attach=cgroup_inet6_connect target=-
 map cilium_lb4_services_v2 type=hash key=12 value=12 max=65536 flags=0x1
@@ -73,6 +74,7 @@ maglev 10.0.0.1:80/TCP size=x digest=- slots=a,b=1,b=2
 lonely
 backend 10.0.0.4:80/TCP state=active zone=0
 backend 10.0.0.4:80/TCP state=active zone=1
+attachment a attach=b target=dev:c copies=0 stale=-
 `)
 	want := `line 1: layout cilium/1.99: unknown layout "cilium/1.99": want one of cilium/1.17, cilium/1.18, cilium/1.19, cilium/1.20
 line 2: frontend 10.0.0.1:80: endpoint "10.0.0.1:80": want ADDR:PORT/PROTO
@@ -94,7 +96,9 @@ line 12: maglev 10.0.0.1:80/TCP: size: strconv.ParseUint: parsing "x": invalid s
 line 12: maglev 10.0.0.1:80/TCP: slots: "a": want NAME=NUMBER
 line 12: maglev 10.0.0.1:80/TCP: slots: "b" is given twice
 line 13: "lonely": want a kind, a name and key=value pairs
-line 15: backend 10.0.0.4:80/TCP: repeats line 14`
+line 15: backend 10.0.0.4:80/TCP: repeats line 14
+line 16: attachment a: copies is 0: leave it out
+line 16: attachment a: stale is empty: leave it out`
 	if err == nil {
 		t.Fatal("no error")
 	}
@@ -188,7 +192,7 @@ func randomState(r *rand.Rand) *State {
 		s.SourceRanges = append(s.SourceRanges, SourceRange{name, netip.PrefixFrom(name.Address, r.IntN(33))})
 		s.AffinityMatches = append(s.AffinityMatches, AffinityMatch{name, randomSlot(r, i)})
 		s.Maglev = append(s.Maglev, MaglevTable{name, r.Uint32(), map[string]int{name.Endpoint.String(): r.IntN(9)}, randomWord(r)})
-		s.Attachments = append(s.Attachments, Attachment{fmt.Sprint("p", i, randomWord(r)), "a" + randomWord(r), randomWord(r)})
+		s.Attachments = append(s.Attachments, Attachment{fmt.Sprint("p", i, randomWord(r)), "a" + randomWord(r), randomWord(r), r.Uint32N(3), randomWord(r)})
 		s.Maps = append(s.Maps, Map{fmt.Sprint("m", i, randomWord(r)), "t" + randomWord(r), 4, r.Uint32(), r.Uint32(), r.Uint32()})
 	}
 	s.Sort()
