@@ -77,28 +77,36 @@ func CgroupHooks(dir string, programs *ProgramInfos) ([]Hooked, error) {
 	return sortHooked(list), errors.Join(errs...)
 }
 
+// Devices are the devices of a network namespace.
+type Devices struct {
+	Names  []string
+	Hooked []Hooked
+	TCX    bool // the kernel has it
+}
+
 // DeviceHooks reads which of Cilium's programs hang at the devices of this
-// network namespace: by tcx, by netkit, by filters below clsact, and XDP. tcx is
-// false where the kernel has none. A device that goes away meanwhile has no
-// programs. It reads only; it needs CAP_NET_ADMIN and CAP_SYS_ADMIN. All errors
+// network namespace: by tcx, by netkit, by filters below clsact, and XDP. A device
+// that goes away meanwhile has no programs. It reads only; it needs CAP_NET_ADMIN and CAP_SYS_ADMIN. All errors
 // are in the one (I1).
-func DeviceHooks(programs *ProgramInfos) (list []Hooked, tcx bool, err error) {
+func DeviceHooks(programs *ProgramInfos) (*Devices, error) {
 	devices, err := netlink.LinkList()
 	if err != nil {
-		return nil, false, fmt.Errorf("list devices: %w", err)
+		return nil, fmt.Errorf("list devices: %w", err)
 	}
-	tcx = true
+	held := &Devices{TCX: true}
 	var errs []error
 	for _, device := range devices {
 		at, supported, err := deviceHooks(device, programs)
-		tcx = tcx && supported
 		if err != nil && gone(device) {
 			continue
 		}
-		list = append(list, at...)
+		held.TCX = held.TCX && supported
+		held.Names = append(held.Names, device.Attrs().Name)
+		held.Hooked = append(held.Hooked, at...)
 		errs = append(errs, err)
 	}
-	return sortHooked(list), tcx, errors.Join(errs...)
+	sortHooked(held.Hooked)
+	return held, errors.Join(errs...)
 }
 
 // gone tells whether a device is no longer there under its index.

@@ -86,7 +86,7 @@ func runAgent(e *env, f runFlags) error {
 	if err != nil {
 		return err
 	}
-	snapshots, err := f.snapshots()
+	snapshots, err := f.snapshots(settings)
 	if err != nil {
 		return err
 	}
@@ -171,8 +171,9 @@ func parseSettings(data []byte) (*state.Settings, error) {
 	return &settings, nil
 }
 
-// snapshots gives what reads the cluster's YAML, anew each time.
-func (f *runFlags) snapshots() (func(context.Context) (*state.Snapshot, []state.Notice, error), error) {
+// snapshots gives what reads the cluster's YAML and the node's devices, anew each
+// time.
+func (f *runFlags) snapshots(settings *state.Settings) (func(context.Context) (*state.Snapshot, []state.Notice, error), error) {
 	node := state.Node{Name: f.node, Zone: f.zone}
 	for _, text := range f.addresses {
 		address, err := netip.ParseAddr(text)
@@ -182,6 +183,13 @@ func (f *runFlags) snapshots() (func(context.Context) (*state.Snapshot, []state.
 		node.Addresses = append(node.Addresses, address)
 	}
 	return func(context.Context) (*state.Snapshot, []state.Notice, error) {
+		node := node
+		if settings.Devices != nil && settings.Mode != state.Own {
+			var err error
+			if node.Devices, err = source.Devices(); err != nil {
+				return nil, nil, err
+			}
+		}
 		return source.Files(f.snapshot, node)
 	}, nil
 }
@@ -190,7 +198,7 @@ func (f *runFlags) snapshots() (func(context.Context) (*state.Snapshot, []state.
 // there are to be depends on the settings alone.
 func openStore(settings *state.Settings) (*store.Kernel, error) {
 	if settings.Mode != state.Own {
-		return store.Open(settings.BPFRoot, settings.Layout, store.Options{CgroupRoot: settings.CgroupRoot})
+		return store.Open(settings.BPFRoot, settings.Layout, store.Options{CgroupRoot: settings.CgroupRoot, Hooks: true})
 	}
 	want, _ := datapath.Compile(settings, &state.Snapshot{})
 	return store.Create(settings, want.Maps)

@@ -20,6 +20,7 @@ import (
 // clusterFlags say which cluster, and which node of it, a State is for.
 type clusterFlags struct {
 	files     []string
+	live      bool // the node is this machine: its devices are asked for
 	node      string
 	addresses []string
 	zone      string
@@ -71,6 +72,11 @@ func (f *clusterFlags) want(e *env, settings *state.Settings) (st *state.State, 
 	snapshot, notices, err := f.snapshot()
 	if err != nil {
 		return nil, nil, false, err
+	}
+	if f.live && settings.Devices != nil && settings.Mode != state.Own {
+		if snapshot.Node.Devices, err = source.Devices(); err != nil {
+			return nil, nil, false, err
+		}
 	}
 	st, more := datapath.Compile(settings, snapshot)
 	return st, snapshot, printNotices(e, append(notices, more...)), nil

@@ -52,6 +52,9 @@ A difference counts when it is there in two reads, --grace apart: a live agent
 may be writing. Exit codes: 0 in sync, 1 drifted, 2 the kernel could not be read
 or is of another layout.
 
+Programs are looked for at the cgroup and, where Cilium runs, at the node's
+devices; it has to run in the node's network namespace for that.
+
 Beside the services it audits what the environment's datapath.audits switch on: the
 identity and tunnel endpoint of each address in the ipcache, the node's endpoints,
 the agent's heartbeat, and how full maps are. The files have to hold the cluster's
@@ -108,6 +111,7 @@ func (f *liveFlags) run(e *env, environment string) error {
 	if err := errors.Join(f.kernel.resolve(settings), f.explain.check()); err != nil {
 		return err
 	}
+	f.cluster.live = true
 	want, snapshot, ok, err := f.cluster.want(e, settings)
 	if err != nil {
 		return err
@@ -178,7 +182,7 @@ func (c *comparison) once(e *env) (*liveReport, error) {
 
 // read reads what is compared; the node's maps are nil where no audit is.
 func (c *comparison) read(e *env) (*plan.Have, *audit.Held, error) {
-	k, err := openKernel(c.settings)
+	k, err := openKernel(c.settings, c.only == "" || c.only == "attachments")
 	if err != nil {
 		return nil, nil, err
 	}

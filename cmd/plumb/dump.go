@@ -38,7 +38,7 @@ and maps that are not of it are refused with every difference.`,
 		if err := errors.Join(kernel.resolve(settings), explain.check()); err != nil {
 			return err
 		}
-		have, err := readKernel(e, settings)
+		have, err := readKernel(e, settings, !explain.set())
 		if err != nil {
 			return err
 		}

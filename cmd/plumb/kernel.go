@@ -46,14 +46,15 @@ func (f *kernelFlags) resolve(settings *state.Settings) error {
 // latest is the release that a layout stands for where no environment says one.
 var latest = map[state.Layout]string{state.Cilium117: "1.17.2", state.Cilium118: "1.18.6", state.Cilium119: "1.19.0", state.Cilium120: "1.20.2"}
 
-// openKernel opens the pins for reading.
-func openKernel(settings *state.Settings) (*store.Kernel, error) {
-	return store.Open(settings.BPFRoot, settings.Layout, store.Options{CgroupRoot: settings.CgroupRoot})
+// openKernel opens the pins for reading; with hooks the cgroup and the devices are
+// asked for Cilium's programs as well.
+func openKernel(settings *state.Settings, hooks bool) (*store.Kernel, error) {
+	return store.Open(settings.BPFRoot, settings.Layout, store.Options{CgroupRoot: settings.CgroupRoot, Hooks: hooks && settings.Mode != state.Own})
 }
 
 // readKernel reads the pins once.
-func readKernel(e *env, settings *state.Settings) (*plan.Have, error) {
-	k, err := openKernel(settings)
+func readKernel(e *env, settings *state.Settings, hooks bool) (*plan.Have, error) {
+	k, err := openKernel(settings, hooks)
 	if err != nil {
 		return nil, err
 	}

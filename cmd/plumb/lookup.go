@@ -96,7 +96,7 @@ func explainLive(e *env, q lookup.Query, settings *state.Settings, want *state.S
 }
 
 func explainOnce(e *env, q lookup.Query, settings *state.Settings, want *state.State) (*lookup.Report, error) {
-	have, err := readKernel(e, settings)
+	have, err := readKernel(e, settings, false)
 	if err != nil {
 		return nil, err
 	}

@@ -36,9 +36,20 @@ var (
 )
 
 // Attachments lists the programs that hang at the cgroup root: Plumbline's own
-// in mode own, Cilium's in the others. Names are full; the kernel cuts a
-// program's at 15 bytes.
-func Attachments(s *state.Settings) []state.Attachment {
+// in mode own, Cilium's in the others, and Cilium's at the node's devices. Names
+// are full; the kernel cuts a program's at 15 bytes.
+func Attachments(s *state.Settings, node *state.Node) []state.Attachment {
+	list := socketAttachments(s)
+	if s.Devices != nil {
+		list = append(list, deviceAttachments(s, nativeDevices(s.Devices, node))...)
+	}
+	slices.SortFunc(list, func(a, b state.Attachment) int {
+		return cmp.Or(cmp.Compare(a.Program, b.Program), cmp.Compare(a.Attach, b.Attach), cmp.Compare(a.Target, b.Target))
+	})
+	return list
+}
+
+func socketAttachments(s *state.Settings) []state.Attachment {
 	own := s.Mode == state.Own
 	if !own && !socketLB(s) {
 		return nil
@@ -57,7 +68,6 @@ func Attachments(s *state.Settings) []state.Attachment {
 			list[i].Program = h.own
 		}
 	}
-	slices.SortFunc(list, func(a, b state.Attachment) int { return cmp.Compare(a.Program, b.Program) })
 	return list
 }
 

@@ -164,7 +164,7 @@ func (c *compiler) finish() *state.State {
 		SourceRanges:    c.ranges,
 		AffinityMatches: c.matches,
 		Maglev:          c.tables,
-		Attachments:     Attachments(c.settings),
+		Attachments:     Attachments(c.settings, c.node),
 		Maps:            Maps(c.settings),
 	}
 	order := c.order()

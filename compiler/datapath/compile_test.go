@@ -48,7 +48,7 @@ func TestAttachments(t *testing.T) {
 	} {
 		settings := settingsOf(c.version)
 		c.change(settings)
-		list := datapath.Attachments(settings)
+		list := datapath.Attachments(settings, &state.Node{})
 		if diff := cmp.Diff(strings.Fields(c.want), strings.Fields(programs(list))); diff != "" {
 			t.Errorf("%s (-want +got):\n%s", name, diff)
 		}

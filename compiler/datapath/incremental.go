@@ -126,7 +126,7 @@ func (c *Compiler) State() *state.State {
 
 // assemble makes the State of all units.
 func (c *Compiler) assemble() *state.State {
-	s := &state.State{Layout: c.settings.Layout, Attachments: Attachments(c.settings), Maps: Maps(c.settings)}
+	s := &state.State{Layout: c.settings.Layout, Attachments: Attachments(c.settings, &c.node), Maps: Maps(c.settings)}
 	s.Frontends = make([]state.Frontend, 0, c.usage.reverse[0]+c.usage.reverse[1]+len(c.wild))
 	for _, u := range c.units {
 		s.Frontends = append(s.Frontends, u.frontends...)

@@ -68,6 +68,7 @@ func (c *compiler) judgeNode() {
 	if c.settings.KubeProxyReplacement && len(c.node4)+len(c.node6) == 0 {
 		c.notice(state.Warning, "snapshot/no-node-address", &o, "addresses", "give the node's addresses", "without an address of the node its node ports have no entries but the unspecified one")
 	}
+	c.judgeDevices(&o)
 }
 
 // judgeSizes compares the entries with what the maps and ids can hold.

@@ -61,6 +61,7 @@ func Settings(env *load.Environment, values map[string]any) (*state.Settings, di
 		Services:             services(env),
 	}
 	s.NodePortMin, s.NodePortMax = r.nodePortRange()
+	s.Devices = r.devices(s)
 	r.partialReplacement(layout, replaced)
 	if r.list.Count(diag.Error) > 0 {
 		return nil, r.list

@@ -61,6 +61,7 @@ func TestDefaultsOfEachMinor(t *testing.T) {
 			want := &state.Settings{
 				Environment: "dev", ChartVersion: version, Layout: layout, CgroupRoot: "/sys/fs/cgroup", BPFRoot: "/sys/fs/bpf",
 				IPv4: true, NodePortMin: 30000, NodePortMax: 32767, BindProtection: true,
+				Devices: &state.DeviceSettings{TCX: true, Acceleration: "disabled", Tunnel: "vxlan"},
 				LoadBalancer: state.LoadBalancerSettings{
 					Algorithm: state.Random, Mode: "snat", MaglevTableSize: 16381, MaglevHashSeed: "JLfvgnHc2kaSUFaI",
 					SourceRangeCheck: true, InternalTrafficPolicy: true, TerminatingEndpoints: true, DefaultIPAM: "lbipam",
@@ -91,7 +92,7 @@ func TestValuesReachTheirSettings(t *testing.T) {
 		holds func(*state.Settings) bool
 	}{
 		{true, "kubeProxyReplacement", all, func(s *state.Settings) bool {
-			return s.KubeProxyReplacement && s.SocketLB && s.LoadBalancer.SessionAffinity
+			return s.KubeProxyReplacement && s.SocketLB && s.LoadBalancer.SessionAffinity && s.Devices.Egress
 		}},
 		{"true", "kubeProxyReplacement", all, func(s *state.Settings) bool { return s.KubeProxyReplacement }},
 		{true, "socketLB.enabled", all, func(s *state.Settings) bool { return s.SocketLB && !s.KubeProxyReplacement }},
@@ -111,6 +112,15 @@ func TestValuesReachTheirSettings(t *testing.T) {
 			return slices.Equal(s.NodePortAddresses, []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("192.168.0.0/16")})
 		}},
 		{false, "nodePort.bindProtection", all, func(s *state.Settings) bool { return !s.BindProtection }},
+		{[]any{"eth+", "bond0", "eth+"}, "devices", all, func(s *state.Settings) bool { return slices.Equal(s.Devices.Names, []string{"bond0", "eth+"}) }},
+		{"eth0 eth1", "extraConfig.devices", all, func(s *state.Settings) bool { return slices.Equal(s.Devices.Names, []string{"eth0", "eth1"}) }},
+		{false, "bpf.enableTCX", all, func(s *state.Settings) bool { return !s.Devices.TCX }},
+		{true, "hostFirewall.enabled", all, func(s *state.Settings) bool { return s.Devices.Egress }},
+		{true, "l2announcements.enabled", all, func(s *state.Settings) bool { return s.Devices.Egress }},
+		{"native", "loadBalancer.acceleration", all, func(s *state.Settings) bool { return s.Devices.Acceleration == "native" }},
+		{"geneve", "tunnelProtocol", all, func(s *state.Settings) bool { return s.Devices.Tunnel == "geneve" }},
+		{"native", "routingMode", all, func(s *state.Settings) bool { return s.Devices.Tunnel == "" }},
+		{"netkit", "bpf.datapathMode", all, func(s *state.Settings) bool { return s.Devices != nil }},
 		{true, "nodePort.enableHealthCheckLoadBalancerIP", all, func(s *state.Settings) bool { return s.LoadBalancer.HealthCheckVIP }},
 		{"maglev", "loadBalancer.algorithm", all, func(s *state.Settings) bool { return s.LoadBalancer.Algorithm == state.Maglev }},
 		{"dsr", "loadBalancer.mode", all, func(s *state.Settings) bool { return s.LoadBalancer.Mode == "dsr" }},

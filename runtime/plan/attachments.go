@@ -126,6 +126,9 @@ func (d *differ) device(have, want state.Attachment, hangs bool) {
 	x := Drift{Kind: ProgramDetached, Want: fmt.Sprintf("%s by %s at %s", want.Program, want.Attach, want.Target), Have: "detached"}
 	if !hangs {
 		x.Message = fmt.Sprintf("program %s does not hang at device %s (%s): restart the agent, which attaches it", want.Program, name, want.Attach)
+		if len(d.have.Devices) > 0 && !slices.Contains(d.have.Devices, name) {
+			x.Message = fmt.Sprintf("program %s hangs nowhere, as there is no device %s: the agent has made none, or this is not the node's network namespace (hostNetwork)", want.Program, name)
+		}
 		d.found.add(x)
 		return
 	}

@@ -32,6 +32,9 @@ type Have struct {
 	Attachments []state.Attachment
 	// NoTCX tells that the kernel has no tcx: then filters below clsact are right.
 	NoTCX bool
+	// Devices are all devices of the network namespace that was read; none at all
+	// is that no device was asked.
+	Devices []string
 }
 
 // HeldMap is a map's parameters and how many entries it holds.

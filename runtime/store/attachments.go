@@ -13,68 +13,67 @@ import (
 
 	"plumbline.dev/plumbline/bpf"
 	"plumbline.dev/plumbline/bpf/layout"
+	"plumbline.dev/plumbline/runtime/plan"
 	"plumbline.dev/plumbline/schema/state"
 )
 
-// attachments reads where programs hang. pins are the ids of the pinned maps, by
-// name; noTCX tells that the kernel has no tcx. Programs that come and go
-// meanwhile are read again.
-func (k *Kernel) attachments(pins map[string]uint32) (list []state.Attachment, noTCX bool, err error) {
+// readAttachments reads where programs hang. pins are the ids of the pinned maps,
+// by name. Programs that come and go meanwhile are read again.
+func (k *Kernel) readAttachments(have *plan.Have, pins map[string]uint32) (err error) {
 	for range attempts {
-		list, noTCX, err = k.attachmentsOnce(pins)
-		if !errors.Is(err, unix.ENOENT) {
+		if err = k.attachmentsOnce(have, pins); !errors.Is(err, unix.ENOENT) {
 			break
 		}
 	}
-	return list, noTCX, err
+	return err
 }
 
-func (k *Kernel) attachmentsOnce(pins map[string]uint32) ([]state.Attachment, bool, error) {
-	programs := bpf.NewProgramInfos()
+func (k *Kernel) attachmentsOnce(have *plan.Have, pins map[string]uint32) error {
 	links, err := bpf.Attachments(k.pins.links)
 	if err != nil {
-		return nil, false, err
+		return err
 	}
 	root := uint64(0)
 	if k.cgroup != "" {
 		// A cgroup that is gone is no id: then every link is at another one.
 		if root, err = bpf.CgroupID(k.cgroup); err != nil && !errors.Is(err, os.ErrNotExist) {
-			return nil, false, err
+			return err
 		}
 	}
-	var hooked []bpf.Hooked
-	noTCX := false
-	if k.hooks {
-		if hooked, noTCX, err = k.readHooks(root, programs); err != nil {
-			return nil, false, err
-		}
-	}
-	c := &collection{programs: programs, pins: pins}
+	c := &collection{programs: bpf.NewProgramInfos(), pins: pins}
 	for _, a := range links {
-		target := k.target(a, root)
 		if k.hooks && root != 0 && a.CgroupID == root && strings.HasPrefix(a.Name, "cil_") {
-			continue // it is among what the cgroup itself says
+			continue // the cgroup itself tells of it
 		}
-		c.add(state.Attachment{Program: a.Name, Attach: bpf.AttachName(a.Attach), Target: target}, a.ProgID)
+		c.add(state.Attachment{Program: a.Name, Attach: bpf.AttachName(a.Attach), Target: k.target(a, root)}, a.ProgID)
 	}
-	for _, h := range hooked {
+	if k.hooks {
+		c.errs = append(c.errs, k.readHooks(root, have, c))
+	}
+	have.Attachments = c.list
+	return errors.Join(c.errs...)
+}
+
+// readHooks asks the cgroup, if it is there, and the devices.
+func (k *Kernel) readHooks(root uint64, have *plan.Have, c *collection) error {
+	var atCgroup []bpf.Hooked
+	var cgroupErr error
+	if root != 0 {
+		atCgroup, cgroupErr = bpf.CgroupHooks(k.cgroup, c.programs)
+	}
+	devices, err := bpf.DeviceHooks(c.programs)
+	if err := errors.Join(cgroupErr, err); err != nil {
+		return err
+	}
+	have.NoTCX, have.Devices = !devices.TCX, devices.Names
+	for _, h := range slices.Concat(atCgroup, devices.Hooked) {
 		target := k.cgroup
 		if h.Device != "" {
 			target = state.DeviceTarget(h.Device)
 		}
 		c.add(state.Attachment{Program: h.Name, Attach: h.Attach, Target: target}, h.ProgID)
 	}
-	return c.list, noTCX, errors.Join(c.errs...)
-}
-
-// readHooks asks the cgroup, if it is there, and the devices.
-func (k *Kernel) readHooks(root uint64, programs *bpf.ProgramInfos) (list []bpf.Hooked, noTCX bool, err error) {
-	var cgroupErr error
-	if root != 0 {
-		list, cgroupErr = bpf.CgroupHooks(k.cgroup, programs)
-	}
-	devices, tcx, err := bpf.DeviceHooks(programs)
-	return append(list, devices...), !tcx, errors.Join(cgroupErr, err)
+	return nil
 }
 
 // target says where a link hangs, in the words of state.Attachment.

@@ -76,9 +76,7 @@ func (k *Kernel) readAll(ctx context.Context) (*plan.Have, error) {
 	if len(have.Maps) == 0 {
 		return nil, fmt.Errorf("read %s: %w", k.pins.maps, ErrNoPins)
 	}
-	var err error
-	have.Attachments, have.NoTCX, err = k.attachments(ids)
-	if err != nil {
+	if err := k.readAttachments(have, ids); err != nil {
 		return nil, err
 	}
 	return have, nil

@@ -1,0 +1,129 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package datapath
+
+import (
+	"net/netip"
+	"slices"
+	"strings"
+
+	"plumbline.dev/plumbline/schema/state"
+)
+
+// deviceAttachments lists Cilium's programs at network devices, as far as they
+// are known: at its own pair of devices always, at a tunnel's where there is one,
+// and at native ones. Cilium attaches them in pkg/datapath/loader: loader.go in
+// 1.17, host.go, overlay.go and xdp.go from 1.18 on. Those of pods and of WireGuard
+// are not listed: which there are is not in a Snapshot.
+func deviceAttachments(s *state.Settings, native []string) []state.Attachment {
+	d := s.Devices
+	if d == nil || s.Mode == state.Own {
+		return nil
+	}
+	by := "tc_"
+	if d.TCX {
+		by = "tcx_"
+	}
+	var list []state.Attachment
+	add := func(program, attach, device string) {
+		list = append(list, state.Attachment{Program: program, Attach: attach, Target: state.DeviceTarget(device)})
+	}
+	add("cil_to_host", by+"ingress", "cilium_host")
+	add("cil_from_host", by+"egress", "cilium_host")
+	add("cil_to_host", by+"ingress", "cilium_net")
+	if d.Tunnel != "" {
+		add("cil_from_overlay", by+"ingress", "cilium_"+d.Tunnel)
+		add("cil_to_overlay", by+"egress", "cilium_"+d.Tunnel)
+	}
+	mode := xdpMode(d.Acceleration)
+	for _, device := range native {
+		add("cil_from_netdev", by+"ingress", device)
+		if d.Egress {
+			add("cil_to_netdev", by+"egress", device)
+		}
+		if mode != "" {
+			add("cil_xdp_entry", mode, device)
+		}
+	}
+	return list
+}
+
+// xdpMode is how a program hangs at XDP; best-effort leaves it to the driver, and
+// is not known (pkg/option/config.go, bpf-lb-acceleration, 1.17 to 1.20).
+func xdpMode(acceleration string) string {
+	switch acceleration {
+	case "native":
+		return "xdp"
+	case "testing-only":
+		return "xdp_generic"
+	}
+	return ""
+}
+
+// nativeDevices finds the devices that face the network. Names select among the
+// node's own; where those are not known, a name that is no pattern counts as
+// there. Without names it is the devices with an address of the node, which the
+// agent's detection takes in any case; it may take more (pkg/datapath/linux/
+// devices_controller.go, 1.17 to 1.20).
+func nativeDevices(d *state.DeviceSettings, node *state.Node) []string {
+	var list []string
+	if len(node.Devices) == 0 {
+		for _, name := range d.Names {
+			if !strings.HasSuffix(name, "+") {
+				list = append(list, name)
+			}
+		}
+	}
+	for _, device := range node.Devices {
+		taken := slices.ContainsFunc(d.Names, func(name string) bool { return selects(name, device.Name) })
+		if len(d.Names) == 0 {
+			taken = d.Egress && slices.ContainsFunc(device.Addresses, func(a netip.Addr) bool { return slices.Contains(node.Addresses, a) })
+		}
+		if taken {
+			list = append(list, device.Name)
+		}
+	}
+	slices.Sort(list)
+	return slices.Compact(list)
+}
+
+// selects tells whether a name of the settings, or a pattern, is a device's.
+func selects(name, device string) bool {
+	if prefix, ok := strings.CutSuffix(name, "+"); ok {
+		return strings.HasPrefix(device, prefix)
+	}
+	return name == device
+}
+
+// judgeDevices says which programs at devices are not judged, and why.
+func (c *compiler) judgeDevices(o *owner) {
+	d := c.settings.Devices
+	if d == nil || c.settings.Mode == state.Own {
+		return
+	}
+	known := len(c.node.Devices) > 0
+	pattern := slices.ContainsFunc(d.Names, func(name string) bool { return strings.HasSuffix(name, "+") })
+	switch {
+	case !known && (pattern || len(d.Names) == 0 && d.Egress):
+		c.notice(state.Info, "snapshot/devices-unknown", o, "devices", "ask on the node itself, or list the devices' names in the values",
+			"which devices face the network is not known: the programs at them are not judged")
+	case known && len(d.Names) == 0 && d.Egress && len(nativeDevices(d, c.node)) == 0:
+		c.notice(state.Warning, "snapshot/no-native-device", o, "devices", "run in the node's network namespace, and give the node's addresses",
+			"none of the devices has an address of the node: the programs at native devices are not judged")
+	case known:
+		c.judgeNames(d, o)
+	}
+	if d.Acceleration == "best-effort" {
+		c.notice(state.Info, "snapshot/xdp-best-effort", o, "devices", "",
+			"with loadBalancer.acceleration best-effort it is up to each driver whether XDP is used: cil_xdp_entry is not judged")
+	}
+}
+
+// judgeNames says which names select nothing: the agent goes on without them.
+func (c *compiler) judgeNames(d *state.DeviceSettings, o *owner) {
+	for _, name := range d.Names {
+		if !slices.ContainsFunc(c.node.Devices, func(device state.Device) bool { return selects(name, device.Name) }) {
+			c.notice(state.Info, "snapshot/no-such-device", o, "devices", "", "the node has no device %s, which the values name: nothing is judged at it", name)
+		}
+	}
+}
