@@ -6,6 +6,7 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"slices"
 	"strings"
@@ -63,7 +64,8 @@ func CgroupHooks(dir string, programs *ProgramInfos) ([]Hooked, error) {
 	defer cgroup.Close()
 	var list []Hooked
 	var errs []error
-	for attach, name := range attachNames {
+	for _, attach := range slices.Sorted(maps.Keys(attachNames)) {
+		name := attachNames[attach]
 		ids, err := query(int(cgroup.Fd()), attach)
 		if errors.Is(err, unix.EINVAL) { // the kernel is older than the hook
 			continue
@@ -173,9 +175,10 @@ func query(target int, attach ebpf.AttachType) ([]uint32, error) {
 	return ids, nil
 }
 
-// lacks says which capability a refusal is for.
+// lacks says which capability a refusal is for. One of BPF_PROG_QUERY looks as if
+// the kernel did not have it (4.15) to the library, which asks once more.
 func lacks(err error, capability string) error {
-	if errors.Is(err, unix.EPERM) {
+	if errors.Is(err, unix.EPERM) || errors.Is(err, ebpf.ErrNotSupported) {
 		return fmt.Errorf("%w: it needs %s in the initial user namespace", err, capability)
 	}
 	return err

@@ -9,7 +9,9 @@ import (
 	"strings"
 	"testing"
 
+	"plumbline.dev/plumbline/compiler/datapath"
 	"plumbline.dev/plumbline/runtime/plan"
+	"plumbline.dev/plumbline/schema/state"
 )
 
 // docs/DRIFT.md has a section of every kind and of no other, each with all that
@@ -42,6 +44,24 @@ func TestDriftIsDocumented(t *testing.T) {
 	used := regexp.MustCompile(`\]\[(\w+)\]`).FindAllStringSubmatch(string(data), -1)
 	if a, b := names(defined), names(used); !slices.Equal(a, b) || len(a) < 10 {
 		t.Errorf("links defined %v, used %v", a, b)
+	}
+}
+
+// It names every program that is expected at a device, and where.
+func TestDeviceProgramsAreDocumented(t *testing.T) {
+	data, err := os.ReadFile("../../docs/DRIFT.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	settings := &state.Settings{Devices: &state.DeviceSettings{Names: []string{"eth0"}, Egress: true, Acceleration: "native", Tunnel: "vxlan"}}
+	list := datapath.Attachments(settings, &state.Node{})
+	if len(list) < 8 {
+		t.Errorf("%d programs at devices, want all eight", len(list))
+	}
+	for _, a := range list {
+		if !strings.Contains(string(data), "`"+a.Program+"`") {
+			t.Errorf("%s is expected at %s, and not named", a.Program, a.Target)
+		}
 	}
 }
 

@@ -360,6 +360,58 @@ func (n *node) calls(name string, p *ebpf.Program) *ebpf.Map {
 	return m
 }
 
+// I1: what may not be read is an error that says which capability it takes, for
+// every hook, and no program less.
+func TestPrivilegedInvariantI1HooksWithoutCapabilities(t *testing.T) {
+	for name, c := range map[string]struct {
+		drop []uint
+		want []string
+	}{
+		"no CAP_SYS_ADMIN":                   {[]uint{unix.CAP_SYS_ADMIN}, []string{"device cilium_host, tcx_egress", "device eth0, tcx_ingress", "it needs CAP_SYS_ADMIN"}},
+		"no CAP_NET_ADMIN, no CAP_SYS_ADMIN": {[]uint{unix.CAP_NET_ADMIN, unix.CAP_SYS_ADMIN}, []string{"cgroup_inet4_connect", "device eth0, tcx_ingress", "it needs CAP_NET_ADMIN"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			n := newNode(t)
+			n.attachAll("cil_sock4_connect")
+			k, err := store.Open(n.settings.BPFRoot, state.Cilium118, store.Options{CgroupRoot: n.settings.CgroupRoot, Hooks: true})
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer k.Close()
+			n.without(c.drop, func() { _, err = k.Read(context.Background()) })
+			if err == nil {
+				t.Fatal("no error")
+			}
+			for _, want := range c.want {
+				if !strings.Contains(err.Error(), want) {
+					t.Errorf("%q has no %q", err, want)
+				}
+			}
+		})
+	}
+}
+
+// without runs something while this thread's effective capabilities lack some.
+func (n *node) without(drop []uint, do func()) {
+	n.Helper()
+	header := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
+	var all, less [2]unix.CapUserData
+	if err := unix.Capget(&header, &all[0]); err != nil {
+		n.Fatal(err)
+	}
+	less = all
+	for _, c := range drop {
+		less[c/32].Effective &^= 1 << (c % 32)
+	}
+	if err := unix.Capset(&header, &less[0]); err != nil {
+		n.Fatal(err)
+	}
+	do()
+	if err := unix.Capset(&header, &all[0]); err != nil {
+		n.Fatal(err)
+	}
+}
+
 func mapID(t *testing.T, m *ebpf.Map) string {
 	t.Helper()
 	info, err := m.Info()
