@@ -5,6 +5,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -117,7 +118,12 @@ func makeDevices() error {
 	if err != nil {
 		return err
 	}
-	return netlink.AddrAdd(eth0, address)
+	peer, err := netlink.LinkByName("p-eth0")
+	if err != nil {
+		return err
+	}
+	route := &netlink.Route{LinkIndex: eth0.Attrs().Index, Gw: net.IPv4(192, 168, 1, 1)}
+	return errors.Join(netlink.LinkSetUp(peer), netlink.LinkSetUp(eth0), netlink.AddrAdd(eth0, address), netlink.RouteAdd(route))
 }
 
 // hooksOnNode are the attach types of a State's, by the names that they have there.

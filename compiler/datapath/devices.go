@@ -61,10 +61,9 @@ func xdpMode(acceleration string) string {
 }
 
 // nativeDevices finds the devices that face the network. Names select among the
-// node's own; where those are not known, a name that is no pattern counts as
-// there. Without names it is the devices with an address of the node, which the
-// agent's detection takes in any case; it may take more (pkg/datapath/linux/
-// devices_controller.go, 1.17 to 1.20).
+// node's own that are up and have an address; where those are not known, a name
+// that is no pattern counts as there. Without names it is the devices with an
+// address of the node that the agent's detection takes; it may take more.
 func nativeDevices(d *state.DeviceSettings, node *state.Node) []string {
 	var list []string
 	if len(node.Devices) == 0 {
@@ -75,16 +74,32 @@ func nativeDevices(d *state.DeviceSettings, node *state.Node) []string {
 		}
 	}
 	for _, device := range node.Devices {
-		taken := slices.ContainsFunc(d.Names, func(name string) bool { return selects(name, device.Name) })
-		if len(d.Names) == 0 {
-			taken = d.Egress && slices.ContainsFunc(device.Addresses, func(a netip.Addr) bool { return slices.Contains(node.Addresses, a) })
-		}
-		if taken {
+		named := slices.ContainsFunc(d.Names, func(name string) bool { return selects(name, device.Name) })
+		ours := slices.ContainsFunc(device.Addresses, func(a netip.Addr) bool { return slices.Contains(node.Addresses, a) })
+		switch {
+		case !device.Up || len(device.Addresses) == 0:
+		case named, len(d.Names) == 0 && d.Egress && ours && detectable(device):
 			list = append(list, device.Name)
 		}
 	}
 	slices.Sort(list)
 	return slices.Compact(list)
+}
+
+// undetected begin the names of devices that detection leaves out (pkg/defaults,
+// ExcludedDevicePrefixes, 1.17 to 1.20).
+var undetected = []string{"cilium_", "lo", "lxc", "cni", "docker"}
+
+// detectable tells whether the agent's detection takes a device that is up and has
+// an address (pkg/datapath/linux/devices_controller.go, isSelectedDevice, 1.17 to
+// 1.20). A veth counts where the default route leads through it, as in a node that
+// is a container.
+func detectable(d state.Device) bool {
+	switch {
+	case d.Inner, d.Kind == "bridge", d.Kind == "openvswitch", d.Kind == "veth" && !d.DefaultRoute:
+		return false
+	}
+	return !slices.ContainsFunc(undetected, func(prefix string) bool { return strings.HasPrefix(d.Name, prefix) })
 }
 
 // selects tells whether a name of the settings, or a pattern, is a device's.
@@ -108,8 +123,8 @@ func (c *compiler) judgeDevices(o *owner) {
 		c.notice(state.Info, "snapshot/devices-unknown", o, "devices", "ask on the node itself, or list the devices' names in the values",
 			"which devices face the network is not known: the programs at them are not judged")
 	case known && len(d.Names) == 0 && d.Egress && len(nativeDevices(d, c.node)) == 0:
-		c.notice(state.Warning, "snapshot/no-native-device", o, "devices", "run in the node's network namespace, and give the node's addresses",
-			"none of the devices has an address of the node: the programs at native devices are not judged")
+		c.notice(state.Warning, "snapshot/no-native-device", o, "devices", "run in the node's network namespace, give the node's addresses, or list the devices' names in the values",
+			"the agent's detection takes none of the devices with an address of the node: the programs at native devices are not judged")
 	case known:
 		c.judgeNames(d, o)
 	}
@@ -122,8 +137,11 @@ func (c *compiler) judgeDevices(o *owner) {
 // judgeNames says which names select nothing: the agent goes on without them.
 func (c *compiler) judgeNames(d *state.DeviceSettings, o *owner) {
 	for _, name := range d.Names {
-		if !slices.ContainsFunc(c.node.Devices, func(device state.Device) bool { return selects(name, device.Name) }) {
-			c.notice(state.Info, "snapshot/no-such-device", o, "devices", "", "the node has no device %s, which the values name: nothing is judged at it", name)
+		there := func(device state.Device) bool {
+			return device.Up && len(device.Addresses) > 0 && selects(name, device.Name)
+		}
+		if !slices.ContainsFunc(c.node.Devices, there) {
+			c.notice(state.Info, "snapshot/no-such-device", o, "devices", "", "the node has no device %s that is up and has an address, though the values name it: nothing is judged at it", name)
 		}
 	}
 }

@@ -43,15 +43,20 @@ type Node struct {
 	Addresses []netip.Addr      `json:"addresses"`
 	Zone      string            `json:"zone,omitempty"`
 	Labels    map[string]string `json:"labels,omitempty"`
-	// Devices are the node's network devices that Cilium could take for native
-	// ones. None at all means that they are not known.
+	// Devices are the node's network devices, but for Cilium's own and those of pods.
+	// None at all means that they are not known.
 	Devices []Device `json:"devices,omitempty"`
 }
 
 // Device is a network device of the node.
 type Device struct {
 	Name      string       `json:"name"`
+	Kind      string       `json:"kind,omitempty"` // as `ip -d link` has it: veth, bridge; empty is hardware
 	Addresses []netip.Addr `json:"addresses,omitempty"`
+	Up        bool         `json:"up,omitempty"`
+	// Inner tells that it is a loopback, or belongs to a bond or a bridge.
+	Inner        bool `json:"inner,omitempty"`
+	DefaultRoute bool `json:"defaultRoute,omitempty"` // leads through it
 }
 
 // Service is a Kubernetes Service. Enumerations of the API are kept as their
