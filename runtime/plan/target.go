@@ -11,9 +11,11 @@ import (
 // It answers the question that an audit asks nearly always, whether anything has
 // changed at all, without decoding what was read.
 type Target struct {
-	want  *state.State
-	ids   func() *layout.Ledger
-	parts map[layout.MapID]*part
+	want   *state.State
+	ids    func() *layout.Ledger
+	parts  map[layout.MapID]*part
+	ledger *layout.Ledger // what ids gave; nil: nothing was followed
+	since  *since         // nil: nothing was followed
 }
 
 // part is one map of a Target. It is indexed once it has to be.
@@ -39,6 +41,7 @@ func (t *Target) Holds(have *Have) bool {
 	if have.Layout != t.want.Layout || len(t.want.Maglev) > 0 {
 		return false
 	}
+	t.fold()
 	for _, d := range layout.Content() {
 		p, table := t.parts[d.ID], have.Tables[d.ID]
 		if p == nil && table.Rows() > 0 || p != nil && !p.holds(table) {
@@ -75,6 +78,7 @@ func (t *Target) Result() *Result { return &Result{ids: t.ids, Target: t} }
 
 // Tables are the wanted State's bytes, but for Maglev tables.
 func (t *Target) Tables() layout.Tables {
+	t.fold()
 	tables := make(layout.Tables, len(t.parts))
 	for id, p := range t.parts {
 		tables[id] = p.table.Share()
