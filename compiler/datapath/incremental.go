@@ -25,7 +25,8 @@ type Compiler struct {
 	units    map[unitKey]*unit
 	slices   map[state.Name]*state.EndpointSlice // the one of each name that counts
 	repeated map[state.Name][]state.Notice       // about the others
-	noisy    map[*unit]bool                      // of whom there is something to say
+	noisy    map[*unit]bool                      // of whom there is something to say; true: an Error
+	errors   int                                 // how many of them
 
 	claims claims
 	rows   sharedRows
@@ -100,6 +101,16 @@ func (c *Compiler) Notices() []state.Notice {
 	return sortNotices(append(list, c.sizes()...))
 }
 
+// Failed tells whether any of Notices is an Error: then something of the Snapshot
+// was not understood, and nothing may be pruned by the State (I2).
+func (c *Compiler) Failed() bool {
+	return c.errors > 0 || len(c.repeated) > 0 || failed(c.said) || c.usable && failed(c.sizes())
+}
+
+func failed(list []state.Notice) bool {
+	return slices.ContainsFunc(list, func(n state.Notice) bool { return n.Severity == state.Error })
+}
+
 // sizes compares the entries with what the maps can hold.
 func (c *Compiler) sizes() []state.Notice {
 	c.run.reset(nil)
@@ -117,7 +128,7 @@ func (c *Compiler) State() *state.State {
 	case c.last == nil:
 		c.last = c.assemble()
 	case len(c.changed)+len(c.changedRows) > 0:
-		c.last = c.splice(c.last)
+		c.last = c.catchUp(c.last)
 	}
 	clear(c.changed)
 	clear(c.changedRows)
@@ -163,70 +174,29 @@ func whole(s *state.State) *state.State {
 	return s
 }
 
-// splice gives the State that was and what has changed since.
-func (c *Compiler) splice(old *state.State) *state.State {
-	names := sortedKeys(c.changed, state.FrontendName.Compare)
-	rows := sortedKeys(c.changedRows, state.Endpoint.Compare)
-	s := *old
-	s.Frontends = splice(old.Frontends, names, func(f state.Frontend, n state.FrontendName) int { return f.Compare(n) },
-		func(n state.FrontendName) []state.Frontend {
-			if f := c.current(n); f != nil {
-				return []state.Frontend{*f}
-			}
-			return nil
-		})
-	s.Backends = splice(old.Backends, rows, func(b state.Backend, e state.Endpoint) int { return b.Compare(e) },
-		func(e state.Endpoint) []state.Backend {
-			if b, found := c.rows.find(e); found {
-				return []state.Backend{b}
-			}
-			return nil
-		})
-	s.SourceRanges = splice(old.SourceRanges, names, func(r state.SourceRange, n state.FrontendName) int { return r.Frontend.Compare(n) },
-		func(n state.FrontendName) []state.SourceRange { return c.changed[n].ranges(n) })
-	s.AffinityMatches = splice(old.AffinityMatches, names, func(m state.AffinityMatch, n state.FrontendName) int { return m.Frontend.Compare(n) },
-		func(n state.FrontendName) []state.AffinityMatch { return c.changed[n].matches(n) })
-	s.Maglev = splice(old.Maglev, names, func(t state.MaglevTable, n state.FrontendName) int { return t.Frontend.Compare(n) },
-		func(n state.FrontendName) []state.MaglevTable { return c.changed[n].tables(n) })
-	return whole(&s)
-}
-
-// current gives a changed frontend as it is now, or nil.
-func (c *Compiler) current(n state.FrontendName) *state.Frontend {
-	if wildcardName(n) {
-		if f, found := c.wild.frontend(n.Address); found {
-			return &f
+// catchUp gives the State that was and what has changed since.
+func (c *Compiler) catchUp(old *state.State) *state.State {
+	change := &state.Change{Before: &state.State{}, After: &state.State{}}
+	for n, p := range c.changed {
+		change.Before.Frontends = append(change.Before.Frontends, state.Frontend{FrontendName: n})
+		if !wildcardName(n) {
+			p.put(change.After)
+		} else if f, found := c.wild.frontend(n.Address); found {
+			change.After.Frontends = append(change.After.Frontends, f)
 		}
-		return nil
 	}
-	return c.changed[n].frontend()
+	for e := range c.changedRows {
+		change.Before.Backends = append(change.Before.Backends, state.Backend{Endpoint: e})
+		if b, found := c.rows.find(e); found {
+			change.After.Backends = append(change.After.Backends, b)
+		}
+	}
+	change.After.Sort()
+	return change.Do(old)
 }
 
 func wildcardName(n state.FrontendName) bool { return n.Port == 0 && n.Protocol == state.Any }
 
 func wildcardAt(a netip.Addr) state.FrontendName {
 	return state.FrontendName{Endpoint: state.Endpoint{Address: a}}
-}
-
-// splice copies a sorted list, with what is under the keys, which are sorted,
-// replaced.
-func splice[T, K any](old []T, keys []K, compare func(T, K) int, now func(K) []T) []T {
-	out := make([]T, 0, len(old)+len(keys))
-	for _, k := range keys {
-		at, _ := slices.BinarySearchFunc(old, k, compare)
-		out = append(append(out, old[:at]...), now(k)...)
-		for old = old[at:]; len(old) > 0 && compare(old[0], k) == 0; {
-			old = old[1:]
-		}
-	}
-	return append(out, old...)
-}
-
-func sortedKeys[K comparable, V any](m map[K]V, compare func(a, b K) int) []K {
-	list := make([]K, 0, len(m))
-	for k := range m {
-		list = append(list, k)
-	}
-	slices.SortFunc(list, compare)
-	return list
 }

@@ -67,6 +67,15 @@ func checkCompiler(t *testing.T, r *rand.Rand, release string) {
 		if diff := cmp.Diff(wantNotices, c.Notices()); diff != "" {
 			t.Errorf("%s: Notices (-want +got):\n%s", name, diff)
 		}
+		if wrong := slices.ContainsFunc(wantNotices, func(n state.Notice) bool { return n.Severity == state.Error }); wrong != c.Failed() {
+			t.Errorf("%s: Failed is %v, want %v", name, !wrong, wrong)
+		}
+		if diff := cmp.Diff(want, change.Do(before), compareValues); diff != "" {
+			t.Errorf("%s: the Change done (-want +got):\n%s", name, diff)
+		}
+		if diff := cmp.Diff(before, change.Undo(want), compareValues); diff != "" {
+			t.Errorf("%s: the Change undone (-want +got):\n%s", name, diff)
+		}
 		for _, n := range said {
 			if !slices.Contains(wantNotices, n) {
 				t.Errorf("%s: stray notice %s", name, n)

@@ -195,12 +195,25 @@ func (u *update) exchange() {
 		u.add(each)
 	}
 	for each := range u.affected {
-		if delete(u.noisy, each); len(each.notices)+len(each.contested) > 0 {
-			u.noisy[each] = true
-		}
+		u.hear(each)
 		if each.empty() {
 			delete(u.units, each.unitKey)
 		}
+	}
+}
+
+// hear notes whether there is something to say about a unit.
+func (u *update) hear(each *unit) {
+	if u.noisy[each] {
+		u.errors--
+	}
+	delete(u.noisy, each)
+	if len(each.notices)+len(each.contested) == 0 {
+		return
+	}
+	wrong := failed(each.notices) || failed(each.contested)
+	if u.noisy[each] = wrong; wrong {
+		u.errors++
 	}
 }
 

@@ -5,6 +5,7 @@ package state
 import (
 	"maps"
 	"slices"
+	"sort"
 )
 
 // Change is what one State has otherwise than the one before it, as two partial
@@ -167,4 +168,63 @@ func compareHeads[T any](a, b []T, compare func(a, b *T) int) int {
 		return -1
 	}
 	return compare(&a[0], &b[0])
+}
+
+// Do gives the State that a canonical one becomes by the change. It costs what the
+// State is large; neither is changed.
+func (c *Change) Do(old *State) *State { return old.replace(c.Before, c.After) }
+
+// Undo gives the State of which Do made this one.
+func (c *Change) Undo(now *State) *State { return now.replace(c.After, c.Before) }
+
+// replace gives the State without what was and with what is. Lists without
+// anything are nil.
+func (s *State) replace(was, is *State) *State {
+	names := make([]FrontendName, 0, len(was.Frontends)+len(is.Frontends))
+	rows := make([]Endpoint, 0, len(was.Backends)+len(is.Backends))
+	for _, part := range []*State{was, is} {
+		for i := range part.Frontends {
+			names = append(names, part.Frontends[i].FrontendName)
+		}
+		for i := range part.Backends {
+			rows = append(rows, part.Backends[i].Endpoint)
+		}
+	}
+	slices.SortFunc(names, FrontendName.Compare)
+	slices.SortFunc(rows, Endpoint.Compare)
+	names, rows = slices.Compact(names), slices.Compact(rows)
+	out := *s
+	out.Frontends = splice(s.Frontends, is.Frontends, names, func(f *Frontend, n FrontendName) int { return f.Compare(n) })
+	out.Backends = splice(s.Backends, is.Backends, rows, func(b *Backend, e Endpoint) int { return b.Compare(e) })
+	out.SourceRanges = splice(s.SourceRanges, is.SourceRanges, names, func(r *SourceRange, n FrontendName) int { return r.Frontend.Compare(n) })
+	out.AffinityMatches = splice(s.AffinityMatches, is.AffinityMatches, names, func(m *AffinityMatch, n FrontendName) int { return m.Frontend.Compare(n) })
+	out.Maglev = splice(s.Maglev, is.Maglev, names, func(t *MaglevTable, n FrontendName) int { return t.Frontend.Compare(n) })
+	return &out
+}
+
+// splice copies a sorted list, with what is under the keys replaced by what is
+// under them in the other; all three are sorted.
+func splice[T, K any](old, now []T, keys []K, compare func(*T, K) int) []T {
+	if len(old)+len(now) == 0 {
+		return nil
+	}
+	under := func(list []T, k K) int {
+		i := 0
+		for i < len(list) && compare(&list[i], k) == 0 {
+			i++
+		}
+		return i
+	}
+	out := make([]T, 0, len(old)+len(now))
+	for _, k := range keys {
+		at := sort.Search(len(old), func(i int) bool { return compare(&old[i], k) >= 0 })
+		out = append(out, old[:at]...)
+		old = old[at+under(old[at:], k):]
+		n := under(now, k)
+		out, now = append(out, now[:n]...), now[n:]
+	}
+	if out = append(out, old...); len(out) == 0 {
+		return nil
+	}
+	return out
 }
