@@ -62,7 +62,7 @@ func New(settings *state.Settings) *Compiler {
 
 // place puts the Compiler on a node.
 func (c *Compiler) place(node state.Node) {
-	c.node = node
+	c.node, c.last = node, nil // its devices' programs are others
 	c.run = newCompiler(c.settings, &state.Snapshot{Node: node})
 	c.run.node = &c.node
 	if c.usable = c.run.settingsUsable(); c.usable {

@@ -218,3 +218,20 @@ func TestCompilerOfManyServices(t *testing.T) {
 		t.Errorf("State on another node (-want +got):\n%s", diff)
 	}
 }
+
+// Programs follow the node's devices, also once the State was asked for.
+func TestCompilerFollowsDevices(t *testing.T) {
+	settings := &state.Settings{Layout: state.Cilium117, ChartVersion: "1.17.2", IPv4: true, KubeProxyReplacement: true, Devices: &state.DeviceSettings{TCX: true}}
+	c := datapath.New(settings)
+	for _, name := range []string{"eth0", "ens5"} {
+		node := state.Node{Name: "n", Devices: []state.Device{{Name: name, Addresses: []netip.Addr{netip.MustParseAddr("192.0.2.1")}, Up: true, DefaultRoute: true}}}
+		c.Apply(&state.Delta{Node: &node})
+		want, _ := datapath.Compile(settings, &state.Snapshot{Node: node})
+		if len(want.Attachments) == 0 {
+			t.Fatal("no programs are wanted: the test says nothing")
+		}
+		if diff := cmp.Diff(want.Attachments, c.State().Attachments); diff != "" {
+			t.Errorf("%s: attachments (-whole +incremental):\n%s", name, diff)
+		}
+	}
+}
