@@ -33,7 +33,8 @@ type runFlags struct {
 	node, zone                        string
 	addresses                         []string
 	interval, grace                   time.Duration
-	allowEmpty, once                  bool
+	allowEmpty, once, watch           bool
+	jitter                            float64
 	output, listen                    string
 	profiles                          bool
 }
@@ -67,6 +68,8 @@ takes over. SIGUSR1 asks for an audit at once.`,
 	flags.StringVar(&f.cgroupRoot, "cgroup-root", "", "`cgroup` that programs hang at; default: the settings'")
 	flags.DurationVar(&f.interval, "interval", 0, "between two audits; default: the settings'")
 	flags.DurationVar(&f.grace, "grace", -1, "between the two reads that confirm a drift; default: the settings'")
+	flags.Float64Var(&f.jitter, "jitter", 0.1, "`share` of the interval by which the time between two audits varies")
+	flags.BoolVar(&f.watch, "watch", true, "follow changes of the snapshot's files at once in mode own; else the next audit sees them")
 	flags.BoolVar(&f.allowEmpty, "allow-empty", false, "let a cluster without any service empty the maps")
 	flags.BoolVar(&f.once, "once", false, "run one round, and end with 1 where the kernel differs, 2 where that is not known")
 	flags.StringVar(&f.listen, "listen", "", "`address` for /metrics, /healthz and /readyz, such as 127.0.0.1:9964; none by default")
@@ -106,13 +109,19 @@ func runAgent(e *env, f runFlags) error {
 		Store: kernel, Source: compiled, Audit: auditOf(settings, kernel, compiled, notices),
 		Heed: func(list []plan.Drift) []plan.Drift { return audit.Heed(settings.Audits, list) },
 		Mode: settings.Mode, Interval: settings.Interval.Duration, Grace: settings.Grace.Duration,
-		AllowEmpty: f.allowEmpty, Report: sayRefused(kernel.Refused, log, func(r reconcile.Report) { watch(r); reporter(r) }), Log: log,
+		Jitter: f.jitter, AllowEmpty: f.allowEmpty, Report: sayRefused(kernel.Refused, log, func(r reconcile.Report) { watch(r); reporter(r) }), Log: log,
 	})
 	if err != nil {
 		return err
 	}
 	if f.once {
 		return onceErr(r.Round(e.ctx))
+	}
+	if f.watch && settings.Mode == state.Own {
+		failed := func(err error) { log.Error("changes may be seen at the next audit only", "error", err) }
+		if err := source.Watch(e.ctx, f.snapshot, r.Changed, failed); err != nil {
+			return err
+		}
 	}
 	stop := requests(e, r)
 	defer stop()

@@ -8,51 +8,131 @@ import (
 	"fmt"
 
 	"plumbline.dev/plumbline/compiler/datapath"
+	"plumbline.dev/plumbline/runtime/source"
 	"plumbline.dev/plumbline/schema/state"
 )
 
-// Compiled is a Source that compiles a Snapshot.
+// Compiled is a Source that compiles a Snapshot: all of it once, and then what a
+// change concerns.
 type Compiled struct {
+	// Settings must not be changed once the first State was asked for.
 	Settings *state.Settings
 	// Snapshot gives a complete Snapshot and what there is to say about it, or
-	// an error.
+	// an error. It must not be changed any more.
 	Snapshot func(context.Context) (*state.Snapshot, []state.Notice, error)
-	// Notices is told of every Notice, each round; nil is nobody.
+	// Delta gives what has changed since it was asked last without an error, the
+	// first time everything, and what there is to say about all that it stands for,
+	// changed or not. Where it is set Snapshot is not asked.
+	Delta func(context.Context) (*state.Delta, []state.Notice, error)
+	// Notices is told of every Notice, each round, and with Change of those about
+	// what has changed; nil is nobody.
 	Notices func([]state.Notice)
 
-	last *state.Snapshot
+	compiler *datapath.Compiler
+	read     *state.Snapshot // the last one that the compiler took in
+	last     *state.Snapshot // the last one that was complete
+	// held is the last complete State while the compiler's is not one; else nil. It
+	// is empty where complete is false, as there was none.
+	held     *state.State
+	complete bool
 }
 
-var _ Source = (*Compiled)(nil)
+var _ Follower = (*Compiled)(nil)
 
-// ErrNotices is wrapped by State where the Snapshot has errors.
+// ErrNotices is wrapped where the Snapshot has errors.
 var ErrNotices = errors.New("the snapshot has errors")
 
-// State compiles the Snapshot for this node. Where any Notice is an Error there
-// is no State: what was not understood may be what is missing from it (I2).
+// State compiles what has changed for this node and gives the whole State. Where
+// any Notice is an Error there is no State: what was not understood may be what is
+// missing from it (I2).
 func (c *Compiled) State(ctx context.Context) (*state.State, error) {
-	snapshot, notices, err := c.Snapshot(ctx)
-	if err != nil {
+	if _, err := c.take(ctx, true); err != nil {
 		return nil, err
 	}
-	want, more := datapath.Compile(c.Settings, snapshot)
-	notices = append(notices, more...)
-	if c.Notices != nil {
-		c.Notices(notices)
+	return c.compiler.State(), nil
+}
+
+// Change compiles what has changed, under the same terms.
+func (c *Compiled) Change(ctx context.Context) (*state.Change, error) { return c.take(ctx, false) }
+
+// Current gives the last complete State; nil before the first.
+func (c *Compiled) Current() *state.State {
+	switch {
+	case !c.complete:
+		return nil
+	case c.held != nil:
+		return c.held
 	}
-	var errs []error
-	for _, n := range notices {
-		if n.Severity == state.Error {
-			errs = append(errs, errors.New(n.String()))
-		}
-	}
-	if len(errs) > 0 {
-		return nil, fmt.Errorf("%w: %w", ErrNotices, errors.Join(errs...))
-	}
-	c.last = snapshot
-	return want, nil
+	return c.compiler.State()
 }
 
 // Last gives the Snapshot of the last State that was complete; nil before the
-// first.
+// first, and where Deltas are asked for.
 func (c *Compiled) Last() *state.Snapshot { return c.last }
+
+// take takes in what has changed. With all every Notice is told, else those about
+// what has changed.
+func (c *Compiled) take(ctx context.Context, all bool) (*state.Change, error) {
+	delta, said, read, err := c.ask(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if c.compiler == nil {
+		c.compiler = datapath.New(c.Settings)
+		c.held = &state.State{Layout: c.compiler.State().Layout}
+	}
+	change, compiled := c.compiler.Apply(delta)
+	if c.read = read; all {
+		compiled = c.compiler.Notices()
+	}
+	if said = append(said, compiled...); c.Notices != nil {
+		c.Notices(said)
+	}
+	if c.compiler.Failed() || failed(said) {
+		return nil, c.refuse(change, said)
+	}
+	if c.held != nil {
+		change, c.held = state.Between(c.held, c.compiler.State()), nil
+	}
+	c.last, c.complete = read, true
+	return change, nil
+}
+
+// ask gives what has changed, and the Snapshot that it came from, if any.
+func (c *Compiled) ask(ctx context.Context) (*state.Delta, []state.Notice, *state.Snapshot, error) {
+	if c.Delta != nil {
+		delta, said, err := c.Delta(ctx)
+		return delta, said, nil, err
+	}
+	snapshot, said, err := c.Snapshot(ctx)
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	return source.Delta(c.read, snapshot), said, snapshot, nil
+}
+
+// refuse keeps the State that was complete before the change, and says what is
+// wrong.
+func (c *Compiled) refuse(change *state.Change, said []state.Notice) error {
+	if c.held == nil {
+		c.held = change.Undo(c.compiler.State())
+	}
+	var errs []error
+	seen := map[state.Notice]bool{}
+	for _, n := range append(said, c.compiler.Notices()...) {
+		if n.Severity == state.Error && !seen[n] {
+			seen[n] = true
+			errs = append(errs, errors.New(n.String()))
+		}
+	}
+	return fmt.Errorf("%w: %w", ErrNotices, errors.Join(errs...))
+}
+
+func failed(list []state.Notice) bool {
+	for _, n := range list {
+		if n.Severity == state.Error {
+			return true
+		}
+	}
+	return false
+}

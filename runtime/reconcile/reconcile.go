@@ -17,6 +17,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math/rand/v2"
 	"slices"
 	"time"
 
@@ -43,6 +44,12 @@ type Config struct {
 	// Interval lies between two rounds, Grace at least between the two reads
 	// that confirm a drift.
 	Interval, Grace time.Duration
+	// Jitter is the share of the Interval, from 0 to below 1, by which the time to
+	// the next round is longer or shorter, so that the nodes of a cluster do not
+	// audit at the same moment. Random gives numbers from 0 to below 1; nil is
+	// rand.Float64.
+	Jitter float64
+	Random func() float64
 	// AllowEmpty lets a wanted State without frontends empty the maps.
 	AllowEmpty bool
 	// Audit compares what is beside the services; nil is nothing. It is asked in
@@ -66,8 +73,14 @@ type Reconciler struct {
 	applied string       // digest of the last want that the kernel was brought to
 	last    *plan.Target // of our last plan, which gave ids; nil until then
 	target  *plan.Target // what applied is as bytes; nil until then
-	seen    map[string]time.Time
+	seen    map[string]sighting
 	request chan struct{}
+	news    chan struct{}
+	counts  Counts // of the wanted State
+	// behind: changes were followed that want and digest do not have yet, but
+	// target and the kernel do.
+	behind bool
+	sound  bool // the last round came to InSync, and nothing was amiss
 }
 
 // New makes a Reconciler. The error names every field that makes no sense.
@@ -82,6 +95,12 @@ func New(cfg Config) (*Reconciler, error) {
 	if cfg.Interval <= 0 || cfg.Grace < 0 {
 		errs = append(errs, fmt.Errorf("reconcile: interval %s and grace %s: the interval must be above 0, the grace not below", cfg.Interval, cfg.Grace))
 	}
+	if cfg.Jitter < 0 || cfg.Jitter >= 1 {
+		errs = append(errs, fmt.Errorf("reconcile: jitter %g: want a share of the interval, from 0 to below 1", cfg.Jitter))
+	}
+	if cfg.Random == nil {
+		cfg.Random = rand.Float64
+	}
 	if cfg.Audit == nil {
 		cfg.Audit = func(context.Context, *plan.Have) ([]plan.Drift, []state.Notice, error) { return nil, nil, nil }
 	}
@@ -94,7 +113,7 @@ func New(cfg Config) (*Reconciler, error) {
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
-	return &Reconciler{cfg: cfg, seen: map[string]time.Time{}, request: make(chan struct{}, 1)}, errors.Join(errs...)
+	return &Reconciler{cfg: cfg, seen: map[string]sighting{}, request: make(chan struct{}, 1), news: make(chan struct{}, 1)}, errors.Join(errs...)
 }
 
 // Run runs rounds until ctx ends, which is no error. It leaves the kernel as it
@@ -102,19 +121,39 @@ func New(cfg Config) (*Reconciler, error) {
 // after the grace already.
 func (r *Reconciler) Run(ctx context.Context) error {
 	for {
-		report := r.Round(ctx)
-		pause := r.cfg.Interval
-		if report.Counts.Unconfirmed > 0 && r.cfg.Grace < pause {
-			pause = r.cfg.Grace
+		if r.wait(ctx, r.pause(r.Round(ctx))) {
+			return nil
 		}
-		timer := time.NewTimer(pause)
+	}
+}
+
+// pause is the time to the next round.
+func (r *Reconciler) pause(report Report) time.Duration {
+	pause := time.Duration(float64(r.cfg.Interval) * (1 + r.cfg.Jitter*(2*r.cfg.Random()-1)))
+	if report.Counts.Unconfirmed > 0 {
+		pause = min(pause, r.cfg.Grace)
+	}
+	return pause
+}
+
+// wait follows changes until the next round is due, or ctx has ended. Changes do
+// not put the round off.
+func (r *Reconciler) wait(ctx context.Context, pause time.Duration) (ended bool) {
+	timer, due := time.NewTimer(pause), time.Now().Add(pause)
+	defer timer.Stop()
+	for {
 		select {
 		case <-ctx.Done():
-			timer.Stop()
-			return nil
+			return true
 		case <-r.request:
-			timer.Stop()
+			return false
 		case <-timer.C:
+			return false
+		case <-r.news:
+			if earlier := time.Now().Add(r.pause(r.Follow(ctx))); earlier.Before(due) {
+				due = earlier
+				timer.Reset(time.Until(due))
+			}
 		}
 	}
 }
@@ -131,6 +170,7 @@ func (r *Reconciler) Request() {
 // Round observes, plans, applies what the mode allows, and reports.
 func (r *Reconciler) Round(ctx context.Context) Report {
 	report := r.round(ctx)
+	r.sound = report.Err == nil && (report.Status == InSync || report.Reason == ReasonUnconfirmed)
 	report.Seconds = time.Since(report.Time).Seconds()
 	r.log(report)
 	r.cfg.Report(report)
@@ -139,7 +179,7 @@ func (r *Reconciler) Round(ctx context.Context) Report {
 
 func (r *Reconciler) round(ctx context.Context) Report {
 	report := Report{Time: time.Now(), Mode: r.cfg.Mode}
-	changed, err := r.observeWant(ctx, &report)
+	err := r.observeWant(ctx, &report)
 	if r.want == nil {
 		return fail(report, Uninitialized, reasonOf(err), err)
 	}
@@ -151,7 +191,7 @@ func (r *Reconciler) round(ctx context.Context) Report {
 	audited, notices, auditErr := r.cfg.Audit(ctx, have)
 	report.Notices = notices
 	found := slices.Concat(result.Drifts, audited)
-	report.Drifts = r.confirm(found, changed, report.Time)
+	report.Drifts = r.confirm(found, report.Time)
 	report.Counts.Unconfirmed = len(found) - len(report.Drifts)
 	r.act(ctx, result, &report)
 	audit(&report, audited, auditErr)
@@ -190,17 +230,18 @@ func audit(report *Report, found []plan.Drift, err error) {
 	}
 }
 
-// observeWant fetches the wanted State. Where that fails the last complete one
-// stays in force; the first one has nothing before it.
-func (r *Reconciler) observeWant(ctx context.Context, report *Report) (changed bool, err error) {
-	want, err := r.cfg.Source.State(ctx)
-	if err == nil && len(want.Frontends) == 0 && !r.cfg.AllowEmpty {
-		err = ErrEmpty
-	}
-	if err == nil && want != r.want { // an unchanged one may be the very same
-		digest := plan.Digest(want)
-		changed = digest != r.digest
-		r.want, r.digest = want, digest
+// observeWant fetches the wanted State, and brings what has changed into the
+// kernel already where that can be followed: what differs then is no change. Where
+// it fails the last complete State stays in force; the first one has nothing before
+// it.
+func (r *Reconciler) observeWant(ctx context.Context, report *Report) error {
+	var err error
+	if f, ok := r.follower(); ok {
+		_, err = r.follow(ctx, f, report)
+		r.overtake()
+	} else {
+		r.overtake()
+		err = r.fetch(ctx)
 	}
 	if err == nil {
 		r.wantAt = report.Time
@@ -208,9 +249,27 @@ func (r *Reconciler) observeWant(ctx context.Context, report *Report) (changed b
 	if r.want != nil {
 		report.WantAgeSeconds = report.Time.Sub(r.wantAt).Seconds()
 		report.Digest.Want = r.digest
-		report.Counts.Frontends, report.Counts.Backends = len(r.want.Frontends), len(r.want.Backends)
+		r.counts = Counts{Frontends: len(r.want.Frontends), Backends: len(r.want.Backends)}
+		report.Counts.Frontends, report.Counts.Backends = r.counts.Frontends, r.counts.Backends
 	}
-	return changed, err
+	return err
+}
+
+// fetch asks the source for the whole State.
+func (r *Reconciler) fetch(ctx context.Context) error {
+	want, err := r.cfg.Source.State(ctx)
+	if err == nil && len(want.Frontends) == 0 && !r.cfg.AllowEmpty {
+		err = ErrEmpty
+	}
+	if err != nil || want == r.want { // an unchanged one may be the very same
+		return err
+	}
+	if digest := plan.Digest(want); digest != r.digest {
+		r.forget(r.want, want)
+		r.digest = digest
+	}
+	r.want = want
+	return nil
 }
 
 // compare reads the kernel and diffs. A read that fails plans nothing (I1).
@@ -248,40 +307,78 @@ func (r *Reconciler) ids() *layout.Ledger {
 	return r.last.Ledger()
 }
 
+// sighting is a difference, and when it was seen first.
+type sighting struct {
+	since             time.Time
+	frontend, backend string
+}
+
 // confirm keeps the drifts that were there at least the grace ago as well, with
-// the wanted State unchanged since (I5). A wanted State that changed starts the
-// count anew: what differs then is a change under way, not drift.
-func (r *Reconciler) confirm(found []plan.Drift, changed bool, now time.Time) []Drift {
+// what is wanted there unchanged since (I5).
+func (r *Reconciler) confirm(found []plan.Drift, now time.Time) []Drift {
 	before := r.seen
-	if changed {
-		before = nil
-	}
-	r.seen = make(map[string]time.Time, len(found))
+	r.seen = make(map[string]sighting, len(found))
 	var confirmed []Drift
 	for _, d := range found {
 		key := d.Key()
-		since, again := before[key]
+		s, again := before[key]
 		if !again {
-			r.seen[key] = now
+			r.seen[key] = sighting{now, d.Frontend, d.Backend}
 			continue
 		}
-		r.seen[key] = since
-		if age := now.Sub(since); age >= r.cfg.Grace {
-			confirmed = append(confirmed, Drift{Drift: d, Since: since, AgeSeconds: age.Seconds()})
+		r.seen[key] = s
+		if age := now.Sub(s.since); age >= r.cfg.Grace {
+			confirmed = append(confirmed, Drift{Drift: d, Since: s.since, AgeSeconds: age.Seconds()})
 		}
 	}
 	return confirmed
 }
 
+// forget starts the count of differences anew where the wanted State has changed:
+// what differs there is a change under way, not drift. Elsewhere the count goes on,
+// or nothing would ever be confirmed in a cluster that never rests.
+func (r *Reconciler) forget(before, after *state.State) {
+	switch {
+	case len(r.seen) == 0:
+	case before == nil || before.Layout != after.Layout:
+		clear(r.seen)
+	default:
+		r.forgetChanged(state.Between(before, after))
+	}
+}
+
+func (r *Reconciler) forgetChanged(c *state.Change) {
+	if len(r.seen) == 0 {
+		return
+	}
+	changed := map[string]bool{}
+	for _, part := range []*state.State{c.Before, c.After} {
+		for i := range part.Frontends {
+			changed[part.Frontends[i].FrontendName.String()] = true
+		}
+		for i := range part.Backends {
+			changed[part.Backends[i].Endpoint.String()] = true
+		}
+	}
+	for key, s := range r.seen {
+		if changed[s.frontend] || changed[s.backend] {
+			delete(r.seen, key)
+		}
+	}
+}
+
 // act writes, if the mode may and there is cause: a wanted State that the
 // kernel was never brought to, or a confirmed drift.
 func (r *Reconciler) act(ctx context.Context, result *plan.Result, report *Report) {
-	report.Planned = len(result.Plan)
+	report.Planned += len(result.Plan)
 	rollout := r.cfg.Mode == state.Own && r.applied != r.digest
 	mend := r.cfg.Mode == state.Own && len(report.Drifts) > 0
 	switch {
 	case len(result.Drifts) == 0:
 		report.Status, report.Reason = InSync, ReasonInSync
+		if report.Applied > 0 {
+			report.Reason = ReasonApplied
+		}
 		r.settle(result)
 	case rollout || mend && len(result.Plan) > 0:
 		r.apply(ctx, result, rollout, report)
@@ -289,6 +386,7 @@ func (r *Reconciler) act(ctx context.Context, result *plan.Result, report *Repor
 		report.Status, report.Reason = Drifted, ReasonDriftDetected
 	default:
 		report.Status, report.Reason = OutOfSync, ReasonUnconfirmed
+		r.last, r.target = result.Target, result.Target // as far as is known
 	}
 }
 
@@ -308,11 +406,8 @@ func (r *Reconciler) digestHave(have *plan.Have, result *plan.Result) string {
 }
 
 func (r *Reconciler) apply(ctx context.Context, result *plan.Result, rollout bool, report *Report) {
-	var err error
-	report.Applied, err = r.cfg.Store.Apply(ctx, result.Plan)
-	if err != nil {
-		report.Status, report.Reason = OutOfSync, ReasonApplyFailed
-		report.Err = fmt.Errorf("step %d of %d: %w", report.Applied+1, len(result.Plan), err)
+	if err := r.write(ctx, result, report); err != nil {
+		report.Status, report.Reason, report.Err = OutOfSync, ReasonApplyFailed, err
 		return
 	}
 	reason := ReasonDriftCorrected
@@ -320,6 +415,16 @@ func (r *Reconciler) apply(ctx context.Context, result *plan.Result, rollout boo
 		reason = ReasonApplied
 	}
 	r.verify(ctx, result, reason, report)
+}
+
+// write carries a plan out, and counts the steps that took effect.
+func (r *Reconciler) write(ctx context.Context, result *plan.Result, report *Report) error {
+	n, err := r.cfg.Store.Apply(ctx, result.Plan)
+	report.Applied += n
+	if err != nil {
+		return fmt.Errorf("step %d of %d: %w", n+1, len(result.Plan), err)
+	}
+	return nil
 }
 
 // verify reads the kernel again: only what is there has been applied.
@@ -331,7 +436,7 @@ func (r *Reconciler) verify(ctx context.Context, applied *plan.Result, reason Re
 		return
 	}
 	report.Digest.Have = r.digestHave(have, result)
-	r.seen = map[string]time.Time{}
+	clear(r.seen)
 	report.Counts.Unconfirmed = len(result.Drifts)
 	if len(result.Drifts) > 0 {
 		report.Status, report.Reason = OutOfSync, ReasonUnconfirmed

@@ -162,16 +162,35 @@ func TestInvariantI5DriftIsConfirmed(t *testing.T) {
 }
 
 // I5: what differs while the wanted State changes is no drift, however often it
-// is seen.
+// is seen: here Cilium is one change behind all the time.
 func TestInvariantI5RollingUpdateIsNotDrift(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newSetting(t, state.Observe, nil)
+		cilium := newSetting(t, state.Own, func(c *Config) { c.Store = s.fake })
 		for i := range 20 {
-			s.source.text = []string{one, two}[i%2]
+			cilium.source.text, s.source.text = []string{one, two}[i%2], []string{two, one}[i%2]
+			cilium.r.Round(context.Background())
 			time.Sleep(15 * time.Second)
 			if report := s.round(t, OutOfSync, ReasonUnconfirmed); len(report.Drifts) > 0 {
 				t.Fatalf("round %d reported drift: %v", i, report.Drifts)
 			}
+		}
+	})
+}
+
+// I5: what differs where nothing is changing is drift, whatever changes elsewhere.
+func TestInvariantI5DriftIsConfirmedWhileOthersChange(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSetting(t, state.Observe, nil)
+		cilium := newSetting(t, state.Own, func(c *Config) { c.Store = s.fake })
+		cilium.round(t, InSync, ReasonApplied)
+		s.fake.Tamper(layout.Services4, slotKey(t, "10.96.0.20:80/TCP", 1), nil)
+		s.round(t, OutOfSync, ReasonUnconfirmed)
+		time.Sleep(15 * time.Second)
+		s.source.text = strings.ReplaceAll(one, "10.244.0.2:53", "10.244.0.9:53")
+		report := s.round(t, Drifted, ReasonDriftDetected)
+		if len(report.Drifts) != 1 || report.Drifts[0].Frontend != "10.96.0.20:80/TCP" || report.Counts.Unconfirmed == 0 {
+			t.Errorf("drifts %+v, %d unconfirmed, want that of the shop, and the others unconfirmed", report.Drifts, report.Counts.Unconfirmed)
 		}
 	})
 }

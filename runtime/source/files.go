@@ -100,6 +100,9 @@ func walk(root string) ([]string, error) {
 		if err != nil {
 			return err
 		}
+		if hidden(root, path, entry) {
+			return fs.SkipDir
+		}
 		switch filepath.Ext(path) {
 		case ".yaml", ".yml", ".json":
 			if !entry.IsDir() {
@@ -109,6 +112,12 @@ func walk(root string) ([]string, error) {
 		return nil
 	})
 	return files, err
+}
+
+// hidden tells of the folders in which a mounted ConfigMap keeps its files: links
+// beside them lead to those that count.
+func hidden(root, path string, entry fs.DirEntry) bool {
+	return path != root && entry.IsDir() && strings.HasPrefix(entry.Name(), "..")
 }
 
 func (r *reader) say(severity state.Severity, code, object string, pos state.Position, hint, format string, args ...any) {
