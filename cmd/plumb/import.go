@@ -157,7 +157,7 @@ func readInput(in *adopt.Input, files inputFiles) diag.List {
 	if len(files.values) > 0 {
 		var list diag.List
 		for _, f := range files.values {
-			node, found := values.FromYAML(f.Name, f.Data)
+			node, found := values.FileFromYAML(f.Name, f.Data)
 			list = append(list, found...)
 			in.Values = values.Overlay(in.Values, node)
 		}

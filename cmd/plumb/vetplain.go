@@ -223,7 +223,7 @@ func (e *env) plainValues(f *plainFlags, p *compiler.Plain) (diag.List, error) {
 		if err != nil {
 			return nil, err
 		}
-		node, found := values.FromYAML(name, data)
+		node, found := values.FileFromYAML(name, data)
 		list = append(list, found...)
 		p.Values = values.Overlay(p.Values, node)
 	}

@@ -46,6 +46,21 @@ func FromYAML(file string, data []byte) (Node, diag.List) {
 	return root, r.out.Sort()
 }
 
+// FileFromYAML is FromYAML for a file that is laid over others: what is no object
+// is an Error at once, because the next file would hide it. The node is then an
+// empty object.
+func FileFromYAML(file string, data []byte) (Node, diag.List) {
+	root, list := FromYAML(file, data)
+	if root.Kind == Object {
+		return root, list
+	}
+	list = append(list, diag.Diagnostic{
+		Code: CodeType, Severity: severities[CodeType], Positions: root.Positions,
+		Message: fmt.Sprintf("the values are an object, not %s", root.phrase()),
+	})
+	return Node{Kind: Object, Positions: root.Positions}, list.Sort()
+}
+
 // yamlReader turns YAML nodes into Nodes. The budget bounds what aliases
 // multiply.
 type yamlReader struct {
