@@ -93,7 +93,7 @@ func printNotices(e *env, notices []state.Notice) (ok bool) {
 		if n.Severity == state.Error {
 			ok = false
 		}
-		fmt.Fprintf(e.stderr, "%s: %s (%s)\n", n.Severity, n, n.Code)
+		fmt.Fprintf(e.stderr, "%s: %s [%s]\n", n.Severity, n, n.Code)
 	}
 	return ok
 }

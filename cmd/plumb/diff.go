@@ -248,7 +248,7 @@ func printLive(e *env, report *liveReport, form string) error {
 			fmt.Fprintln(e.stdout, d)
 		}
 		for _, n := range report.Notices {
-			fmt.Fprintf(e.stdout, "%s: %s (%s)\n", n.Severity, n, n.Code)
+			fmt.Fprintf(e.stdout, "%s: %s [%s]\n", n.Severity, n, n.Code)
 		}
 		if report.InSync {
 			fmt.Fprintf(e.stdout, "in sync: layout %s, digest %.12s\n", report.Layout, report.Digest.Have)
