@@ -116,3 +116,39 @@ func (ix *Index) Holds(have *Table) bool {
 	}
 	return true
 }
+
+// Differing gives the entries in which a map that has just been read is not as
+// indexed: as it holds them, nil where it lacks one. Where they are more than
+// most, or the map holds a key twice as a read during a change may, false: then a
+// comparison in order has to tell.
+func (ix *Index) Differing(have *Table, most int) (map[string][]byte, bool) {
+	out := map[string][]byte{}
+	seen, found := make([]uint64, ix.table.Rows()/64+1), 0
+	for i := range have.Rows() {
+		key, value := have.Row(i)
+		at := ix.Find(key)
+		if at >= 0 {
+			if seen[at/64]&(1<<(at%64)) != 0 {
+				return nil, false
+			}
+			seen[at/64] |= 1 << (at % 64)
+			found++
+		}
+		if at < 0 || !bytes.Equal(ix.table.value(at), value) {
+			if _, twice := out[string(key)]; twice || len(out) == most {
+				return nil, false
+			}
+			out[string(key)] = value
+		}
+	}
+	for i := 0; found < ix.table.Rows() && i < ix.table.Rows(); i++ {
+		if seen[i/64]&(1<<(i%64)) == 0 {
+			if len(out) == most {
+				return nil, false
+			}
+			out[string(ix.table.key(i))] = nil
+			found++
+		}
+	}
+	return out, true
+}

@@ -290,7 +290,15 @@ func (t *Target) move(c *state.Change, want *state.State, plan Plan) {
 	for i := range c.After.Backends {
 		t.since.backends[c.After.Backends[i].Endpoint] = &c.After.Backends[i]
 	}
+	t.note(plan)
+}
+
+// note takes over what a plan writes.
+func (t *Target) note(plan Plan) {
 	for _, s := range plan {
+		if s.Op != Put && s.Op != Delete {
+			continue
+		}
 		if t.since.entries[s.Map] == nil {
 			t.since.entries[s.Map] = map[string][]byte{}
 		}

@@ -287,8 +287,8 @@ func (r *Reconciler) compare(ctx context.Context, report *Report) (*plan.Have, *
 	for _, m := range have.Maps {
 		report.Maps = append(report.Maps, MapFill{m.Name, m.Entries, m.MaxEntries})
 	}
-	if r.target != nil && r.applied == r.digest && r.target.Holds(have) {
-		return have, r.target.Result(), nil
+	if result := r.known(have); result != nil {
+		return have, result, nil
 	}
 	result, err := plan.Diff(have, r.want, r.ids())
 	if err != nil {
@@ -305,6 +305,23 @@ func (r *Reconciler) ids() *layout.Ledger {
 		return nil
 	}
 	return r.last.Ledger()
+}
+
+// known compares with what the kernel was brought to, by bytes; nil where that can't
+// tell.
+func (r *Reconciler) known(have *plan.Have) *plan.Result {
+	if r.target == nil || r.applied != r.digest {
+		return nil
+	}
+	if r.target.Holds(have) {
+		return r.target.Result()
+	}
+	result, ok := r.target.Diff(have, r.want)
+	if !ok {
+		return nil
+	}
+	result.Drifts = r.cfg.Heed(result.Drifts)
+	return result
 }
 
 // sighting is a difference, and when it was seen first.

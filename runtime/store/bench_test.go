@@ -165,6 +165,60 @@ func BenchmarkPrivilegedAudit(b *testing.B) {
 	}
 }
 
+// An audit that finds a hundred slots which lead to a backend that is not there.
+func BenchmarkPrivilegedAuditOfDrift(b *testing.B) {
+	want := largeState()
+	const drifts = 100
+	for _, name := range slices.Sorted(maps.Keys(choices)) {
+		b.Run(name, func(b *testing.B) {
+			owner, s := largeKernel(b, want)
+			target := targetOf(b, owner, want)
+			k := reader(b, s, choices[name])
+			auditOnce(b, k, target)
+			if _, err := owner.Apply(context.Background(), dangling(b, owner, want, drifts)); err != nil {
+				b.Fatal(err)
+			}
+			t := times{}
+			for b.Loop() {
+				begin := time.Now()
+				rawRead(b, s)
+				t.add("raw", begin)
+				begin = time.Now()
+				have, err := k.Read(context.Background())
+				if err != nil {
+					b.Fatal(err)
+				}
+				if result, ok := target.Diff(have, want); !ok || len(result.Drifts) != drifts {
+					b.Fatalf("%v, %d drifts, want %d", ok, len(result.Drifts), drifts)
+				}
+				t.add("audit", begin)
+			}
+			t.report(b, "raw", "audit")
+		})
+	}
+}
+
+// dangling is what makes the first slots of some frontends lead nowhere.
+func dangling(b *testing.B, k *store.Kernel, want *state.State, n int) []plan.Step {
+	b.Helper()
+	have, err := k.Read(context.Background())
+	if err != nil {
+		b.Fatal(err)
+	}
+	var steps []plan.Step
+	for i := range n {
+		key := layout.ServiceKey{FrontendName: want.Frontends[i*len(want.Frontends)/n].FrontendName, Slot: 1}.Bytes()
+		old, ok := have.Tables[layout.Services4].Find(key)
+		if !ok {
+			b.Fatal("the kernel does not hold what was written")
+		}
+		next := slices.Clone(old)
+		next[3] = 0x7f // the backend id's highest byte
+		steps = append(steps, plan.Step{Op: plan.Put, Map: layout.Services4, Key: key, Old: old, New: next})
+	}
+	return steps
+}
+
 func reader(b *testing.B, s *state.Settings, p store.Programs) *store.Kernel {
 	b.Helper()
 	k, err := store.Open(s.BPFRoot, s.Layout, store.Options{CgroupRoot: s.CgroupRoot, Programs: p})
