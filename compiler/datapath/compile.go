@@ -59,13 +59,19 @@ type compiler struct {
 	lost      []bool  // which frontends, as they are made, a first run found to be another's
 	made      int     // how many frontends were made, or lost
 
+	// redirects are the sound policies that name a service, by its key, and
+	// addressed those that name an address; each in the order of their names.
+	redirects map[string][]*redirect
+	addressed []*redirect
+
 	candidates []candidate // of the current service
 	chosen     []candidate // of the current pick
 	picks      []pick      // of the current service
 	arena      []state.Endpoint
-	block      int    // how many slots are reserved at once
-	seed       uint32 // of Maglev's hash
-	tabled     bool   // the settings allow for Maglev tables
+	block      int                     // how many slots are reserved at once
+	seed       uint32                  // of Maglev's hash
+	taken      map[state.Endpoint]bool // ClusterIPs of the current service that are a policy's
+	tabled     bool                    // the settings allow for Maglev tables
 }
 
 // owner is whoever a frontend is written for.
@@ -81,6 +87,7 @@ type frontend struct {
 	state.Frontend
 	owner    int
 	expanded bool
+	redirect bool // of a policy's own address
 }
 
 type wildcard struct {
@@ -151,9 +158,12 @@ func (c *compiler) enabled(v6 bool) bool {
 
 func (c *compiler) run(snapshot *state.Snapshot) {
 	c.judgeNode()
+	pods := pointers(snapshot.Pods, comparePods)
+	c.policies(pointers(snapshot.RedirectPolicies, comparePolicies), pods)
 	c.services(snapshot)
 	c.declared()
-	c.pods(pointers(snapshot.Pods, comparePods))
+	c.pods(pods)
+	c.addresses()
 }
 
 // finish sorts what was collected into a State and judges its size.

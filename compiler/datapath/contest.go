@@ -96,7 +96,7 @@ func (j *judgement) rejectWhole(contested []contest) {
 	var claimants []int32
 	for _, all := range contested {
 		for _, i := range all {
-			if j.frontends[i].expanded {
+			if j.frontends[i].expanded || j.frontends[i].redirect {
 				continue
 			}
 			if claims[j.ownerOf(i)] == nil {
@@ -122,7 +122,7 @@ func (j *judgement) holder(all contest, loser int32) int32 {
 		if j.ownerOf(i) == j.ownerOf(loser) {
 			return -1
 		}
-		if !j.frontends[i].expanded && !j.rejected[j.ownerOf(i)] {
+		if !j.frontends[i].expanded && !j.frontends[i].redirect && !j.rejected[j.ownerOf(i)] {
 			return i
 		}
 	}
@@ -135,16 +135,28 @@ func (j *judgement) single(all contest) {
 	if len(left) == 0 {
 		return
 	}
-	winner := left[0]
-	if j.rules.sparesNode {
-		winner = j.yield(left)
-	}
+	winner := j.winner(left)
 	for _, i := range left {
 		if j.ownerOf(i) != j.ownerOf(winner) {
 			j.lost[i] = true
 			j.say(i, winner, "it is left out there")
 		}
 	}
+}
+
+// winner finds who has the address. A policy's own frontend yields to a service's;
+// up to 1.17 it overrides one that is a ClusterIP.
+func (j *judgement) winner(left contest) int32 {
+	redirects := slices.DeleteFunc(slices.Clone(left), func(i int32) bool { return !j.frontends[i].redirect })
+	services := slices.DeleteFunc(slices.Clone(left), func(i int32) bool { return j.frontends[i].redirect })
+	other := func(i int32) bool { return j.frontends[i].Type != state.ClusterIP }
+	switch {
+	case len(services) == 0 || len(redirects) > 0 && j.rules.redirects.replaces && !slices.ContainsFunc(services, other):
+		return redirects[0]
+	case j.rules.sparesNode:
+		return j.yield(services)
+	}
+	return services[0]
 }
 
 // yield finds the winner where node-port entries give way (1.20): a primary

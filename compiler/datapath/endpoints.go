@@ -150,6 +150,7 @@ type want struct {
 	protocol state.Protocol
 	v6       bool
 	local    bool
+	redirect *redirect // whose pods are taken instead; nil is none
 }
 
 // pick is the answer to a want: slots and who is behind them. Frontends with
@@ -171,7 +172,12 @@ func (c *compiler) pick(w want, t topologyMode) *pick {
 			return &c.picks[i]
 		}
 	}
-	chosen := c.choose(w, t)
+	var chosen []candidate
+	if w.redirect != nil {
+		chosen = c.choosePods(w)
+	} else {
+		chosen = c.choose(w, t)
+	}
 	var count [maintenance + 1]int
 	for _, b := range chosen {
 		count[b.condition]++

@@ -35,6 +35,9 @@ func (c *compiler) clusterIPs(svc *state.Service, s *service, ports []int) {
 			continue
 		}
 		for _, p := range ports {
+			if c.taken[state.Endpoint{Address: ip, Port: svc.Ports[p].Port, Protocol: svc.Ports[p].Protocol}] {
+				continue
+			}
 			c.emit(s, state.ClusterIP, ip, &svc.Ports[p], svc.Ports[p].Port, state.External, false)
 		}
 	}
@@ -151,15 +154,16 @@ func (c *compiler) emit(s *service, t state.FrontendType, a netip.Addr, p *state
 	if c.made++; c.lost != nil && c.lost[c.made-1] {
 		return
 	}
-	chosen := c.pick(want{port: p.Name, protocol: p.Protocol, v6: a.Is6(), local: c.onlyLocal(s, t, scope)}, s.topology)
-	c.frontends = append(c.frontends, frontend{owner: s.owner, expanded: expanded, Frontend: state.Frontend{
-		FrontendName: name, Type: t, Flags: c.flags(s, t, name), Algorithm: s.algorithm,
+	to := c.redirectOf(s, t, name, p.Name)
+	chosen := c.pick(want{port: p.Name, protocol: p.Protocol, v6: a.Is6(), local: to == nil && c.onlyLocal(s, t, scope), redirect: to}, s.topology)
+	c.frontends = append(c.frontends, frontend{owner: s.owner, expanded: expanded, redirect: s.addressed, Frontend: state.Frontend{
+		FrontendName: name, Type: t, Flags: c.flags(s, t, name, to != nil), Algorithm: s.algorithm,
 		AffinityTimeoutSeconds: s.affinity, Service: s.key, PortName: p.Name,
 		Backends: chosen.active, Inactive: chosen.inactive,
 	}})
 	c.match(s, name, chosen)
 	c.restrict(s, t, name)
-	if c.maglev(s, t, a) {
+	if s.redirect == nil && c.maglev(s, t, a) {
 		c.table(name, chosen)
 	}
 	if s.wildcard && scope == state.External && (t == state.ClusterIP || t == state.LoadBalancer) && !(c.rules.sparesNode && slices.Contains(c.node.Addresses, a)) {
@@ -180,7 +184,7 @@ func (c *compiler) onlyLocal(s *service, t state.FrontendType, scope state.Scope
 }
 
 // flags are what the master's two flag bytes say beside the type.
-func (c *compiler) flags(s *service, t state.FrontendType, n state.FrontendName) state.Flags {
+func (c *compiler) flags(s *service, t state.FrontendType, n state.FrontendName, redirected bool) state.Flags {
 	var f state.Flags
 	set := func(flag state.Flags, on bool) {
 		if on {
@@ -188,10 +192,11 @@ func (c *compiler) flags(s *service, t state.FrontendType, n state.FrontendName)
 		}
 	}
 	external := s.external && (t != state.ClusterIP || !c.rules.policyFlagsByType)
-	set(state.NonRoutable, n.Address.IsUnspecified() || t == state.ClusterIP && !c.settings.LoadBalancer.ExternalClusterIP)
+	set(state.NonRoutable, n.Address.IsUnspecified() || t == state.ClusterIP && !redirected && !c.settings.LoadBalancer.ExternalClusterIP)
 	set(state.Local, external)
 	set(state.InternalLocal, s.internal)
-	set(state.TwoScopes, external != s.internal && t != state.ClusterIP)
+	set(state.TwoScopes, external != s.internal && (t != state.ClusterIP || redirected))
+	set(state.LocalRedirect, redirected)
 	set(state.Affinity, s.affinity != 0)
 	checked := len(s.ranges) > 0 && c.rules.rangeFlag[t]
 	set(state.SourceRangeFlag, checked)

@@ -28,6 +28,9 @@ type Compiler struct {
 	noisy    map[*unit]bool                      // of whom there is something to say; true: an Error
 	errors   int                                 // how many of them
 
+	policies map[state.Name][]*state.RedirectPolicy
+	redirect []state.Notice // about them
+
 	claims claims
 	rows   sharedRows
 	wild   wildcards
@@ -49,10 +52,12 @@ func New(settings *state.Settings) *Compiler {
 	c := &Compiler{
 		settings: settings, units: map[unitKey]*unit{}, slices: map[state.Name]*state.EndpointSlice{},
 		repeated: map[state.Name][]state.Notice{}, noisy: map[*unit]bool{},
-		claims: newClaims(), rows: newSharedRows(), wild: wildcards{},
+		policies: map[state.Name][]*state.RedirectPolicy{},
+		claims:   newClaims(), rows: newSharedRows(), wild: wildcards{},
 		changed: map[state.FrontendName]part{}, changedRows: map[state.Endpoint]bool{},
 	}
 	c.place(state.Node{})
+	c.placeRedirects()
 	if len(settings.Services) > 0 {
 		c.unit(unitKey{kind: ofSettings})
 		c.Apply(&state.Delta{Node: &state.Node{}})
@@ -63,8 +68,12 @@ func New(settings *state.Settings) *Compiler {
 // place puts the Compiler on a node.
 func (c *Compiler) place(node state.Node) {
 	c.node, c.last = node, nil // its devices' programs are others
+	before := c.run
 	c.run = newCompiler(c.settings, &state.Snapshot{Node: node})
 	c.run.node = &c.node
+	if before != nil { // for what they had a hand in
+		c.run.redirects, c.run.addressed = before.redirects, before.addressed
+	}
 	if c.usable = c.run.settingsUsable(); c.usable {
 		c.run.judgeNode()
 	}
@@ -89,6 +98,9 @@ func (c *Compiler) Apply(d *state.Delta) (*state.Change, []state.Notice) {
 // Notices gives all that there is to say about the Snapshot, as Compile does.
 func (c *Compiler) Notices() []state.Notice {
 	list := slices.Clone(c.said)
+	if c.usable {
+		list = append(list, c.redirect...)
+	}
 	for u := range c.noisy {
 		list = append(append(list, u.notices...), u.contested...)
 	}
@@ -104,7 +116,7 @@ func (c *Compiler) Notices() []state.Notice {
 // Failed tells whether any of Notices is an Error: then something of the Snapshot
 // was not understood, and nothing may be pruned by the State (I2).
 func (c *Compiler) Failed() bool {
-	return c.errors > 0 || len(c.repeated) > 0 || failed(c.said) || c.usable && failed(c.sizes())
+	return c.errors > 0 || len(c.repeated) > 0 || failed(c.said) || c.usable && (failed(c.redirect) || failed(c.sizes()))
 }
 
 func failed(list []state.Notice) bool {

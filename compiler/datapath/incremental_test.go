@@ -100,11 +100,13 @@ func randomChange(r *rand.Rand, in *state.Snapshot) (*state.Snapshot, *state.Del
 		delta.Node = &out.Node
 	}
 	for range 1 + r.IntN(3) {
-		switch r.IntN(5) {
+		switch r.IntN(6) {
 		case 0, 1:
 			changeServices(r, &out, delta)
 		case 2, 3:
 			changeSlices(r, &out, delta)
+		case 4:
+			changeRedirects(r, &out, delta)
 		default:
 			changePods(r, &out, pool.Pods, delta)
 		}
@@ -138,6 +140,34 @@ func changeSlices(r *rand.Rand, s *state.Snapshot, delta *state.Delta) {
 		list = append(list, &o)
 	}
 	delta.SetSlice(name, list...)
+}
+
+func changeRedirects(r *rand.Rand, s *state.Snapshot, delta *state.Delta) {
+	name := state.Name{Namespace: "t", Name: fmt.Sprint("r", r.IntN(3))}
+	s.RedirectPolicies = slices.DeleteFunc(slices.Clone(s.RedirectPolicies), func(o state.RedirectPolicy) bool { return o.Name == name.Name })
+	var list []*state.RedirectPolicy
+	for range pick(r, []int{0, 1, 1, 1, 1, 2}) {
+		o := randomRedirect(r, 0)
+		o.Name = name.Name
+		soundRedirect(r, &o)
+		s.RedirectPolicies = append(s.RedirectPolicies, o)
+		list = append(list, &o)
+	}
+	delta.SetRedirect(name, list...)
+}
+
+// soundRedirect makes most policies ones that redirect something.
+func soundRedirect(r *rand.Rand, p *state.RedirectPolicy) {
+	if r.IntN(4) == 0 {
+		return
+	}
+	p.Selector, p.ToPorts = "", []state.RedirectPort{{Port: "80", Name: "a", Protocol: "TCP"}, {Port: "81", Name: "b", Protocol: "TCP"}}[:1+r.IntN(2)]
+	if p.Service = nil; p.Address == nil || r.IntN(2) == 0 {
+		p.Address, p.Service = nil, &state.RedirectService{Namespace: "t", Name: fmt.Sprint("s", r.IntN(5))}
+		return
+	}
+	n := byte('0' + r.IntN(5))
+	p.Address = &state.RedirectAddress{IP: netip.AddrFrom4([4]byte{10, 96, 0, n}).String(), Ports: []state.RedirectPort{{Port: pick(r, []string{"80", "81"}), Protocol: "TCP"}}}
 }
 
 func changePods(r *rand.Rand, s *state.Snapshot, pool []state.Pod, delta *state.Delta) {

@@ -31,9 +31,6 @@ func (c *compiler) settingsUsable() bool {
 		c.notice(state.Warning, "settings/unverified-release", &settingsOwner, "chartVersion", fmt.Sprintf("use 1.18.%d or later", backported),
 			"what %s writes was not verified; it is taken for 1.18.%d, and 1.18.0 differs from that", s.ChartVersion, backported)
 	}
-	if s.LoadBalancer.LocalRedirectPolicy {
-		c.notice(state.Info, "settings/local-redirect", &settingsOwner, "loadBalancer.localRedirectPolicy", "", "local redirect policies are not in the snapshot: the frontends that they redirect are compiled without them")
-	}
 	c.judgeMaglev()
 	return true
 }

@@ -117,6 +117,8 @@ func shuffled(in *state.Snapshot, r *rand.Rand) *state.Snapshot {
 	shuffle(r, out.Services)
 	shuffle(r, out.Slices)
 	shuffle(r, out.Pods)
+	out.RedirectPolicies = slices.Clone(in.RedirectPolicies)
+	shuffle(r, out.RedirectPolicies)
 	return &out
 }
 
@@ -139,6 +141,11 @@ func randomInput(r *rand.Rand) (*state.Settings, *state.Snapshot) {
 	}
 	lb.Zones = map[string]uint8{"a": 1}
 	snapshot := &state.Snapshot{Node: state.Node{Name: pick(r, []string{"n1", "n2", ""}), Zone: pick(r, []string{"a", "b", ""}), Addresses: randomAddresses(r)}}
+	if lb.LocalRedirectPolicy = r.IntN(3) > 0; lb.LocalRedirectPolicy || r.IntN(4) == 0 {
+		for i := range r.IntN(4) {
+			snapshot.RedirectPolicies = append(snapshot.RedirectPolicies, randomRedirect(r, i))
+		}
+	}
 	for range r.IntN(6) {
 		snapshot.Services = append(snapshot.Services, randomService(r))
 	}
@@ -148,6 +155,8 @@ func randomInput(r *rand.Rand) (*state.Settings, *state.Snapshot) {
 	for i := range r.IntN(3) {
 		snapshot.Pods = append(snapshot.Pods, state.Pod{
 			Namespace: "t", Name: fmt.Sprint("p", i%2), NodeName: "n1", Running: r.IntN(4) > 0, IPs: randomAddresses(r),
+			Ready: r.IntN(3) > 0, Labels: map[string]string{"app": pick(r, []string{"x", "y"})},
+			Ports: []state.EndpointPort{{Name: pick(r, []string{"", "a", "b"}), Protocol: randomProtocol(r), Port: randomPort(r)}}[:r.IntN(2)],
 			HostPorts: []state.HostPortSpec{{HostPort: randomPort(r), ContainerPort: randomPort(r), Protocol: randomProtocol(r), HostIP: pick(r, []netip.Addr{{}, {}, randomAddress(r)})}},
 		})
 	}
@@ -178,6 +187,25 @@ func randomService(r *rand.Rand) state.Service {
 		svc.Annotations = map[string]string{"service.cilium.io/" + pick(r, []string{"type", "node", "node-selector", "lb-algorithm", "src-ranges-policy", "forwarding-mode", "proxy-delegation", "x"}): pick(r, []string{"LoadBalancer", "maglev", "deny", "dsr", "delegate-if-local", "a=b", "a in"})}
 	}
 	return svc
+}
+
+func randomRedirect(r *rand.Rand, i int) state.RedirectPolicy {
+	p := state.RedirectPolicy{Namespace: "t", Name: fmt.Sprint("r", i%3), Selector: pick(r, []string{"", "app=x", "app in (x,y)", "a in"}), ToPorts: randomRedirectPorts(r), SkipFromBackend: r.IntN(5) == 0}
+	if r.IntN(2) == 0 {
+		p.Address = &state.RedirectAddress{IP: pick(r, []string{"10.0.0.1", "10.0.0.1", "fd00::1", "x"}), Ports: randomRedirectPorts(r)}
+	}
+	if p.Address == nil || r.IntN(8) == 0 {
+		p.Service = &state.RedirectService{Namespace: pick(r, []string{"t", "t", "t", "u"}), Name: fmt.Sprint("s", r.IntN(5)), Ports: randomRedirectPorts(r)}
+	}
+	return p
+}
+
+func randomRedirectPorts(r *rand.Rand) []state.RedirectPort {
+	var list []state.RedirectPort
+	for range r.IntN(3) {
+		list = append(list, state.RedirectPort{Port: pick(r, []string{"80", "80", "81", "443", "0x50", "0", "70000"}), Name: pick(r, []string{"a", "A", "b", ""}), Protocol: pick(r, []string{"TCP", "TCP", "TCP", "UDP", "x"})})
+	}
+	return list
 }
 
 func randomSlice(r *rand.Rand, i int) state.EndpointSlice {

@@ -70,6 +70,8 @@ type rules struct {
 	// sparesNode: no wildcard on the node's own addresses, and node-port entries
 	// give way to an entry that a service has on the node's address (1.20).
 	sparesNode bool
+	// redirects is how local redirect policies work.
+	redirects redirection
 	// trimsRanges: spaces around a source range are cut off (1.17).
 	trimsRanges bool
 }
@@ -116,7 +118,8 @@ func rulesOf(s *state.Settings, patch int) rules {
 		rangesEverywhere: !old, loopbackExpands: !old, nodeSelector: !old, rejectsWhole: !old,
 		proxyVIPs: minor == minor18 && patch == 0,
 		wildcards: minor >= minor19, sparesNode: minor >= minor20,
-		topology: topologies[s.Layout],
+		topology:  topologies[s.Layout],
+		redirects: redirectionOf(minor, patch),
 	}
 	all := s.LoadBalancer.SourceRangeAllTypes
 	r.rangeFlag = [...]bool{

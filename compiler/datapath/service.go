@@ -41,10 +41,12 @@ type service struct {
 	dsr       string // forwarding mode: "", dsr, snat, hybrid
 	algorithm state.Algorithm
 	topology  topologyMode
-	wildcard  bool // of a class that gets wildcard entries
-	delegate  bool // proxy delegation, or the health check's own loopback
-	loopback  bool // a HostPort on a loopback address
-	host      bool // a HostPort
+	wildcard  bool      // of a class that gets wildcard entries
+	delegate  bool      // proxy delegation, or the health check's own loopback
+	loopback  bool      // a HostPort on a loopback address
+	host      bool      // a HostPort
+	redirect  *redirect // a policy's own frontends lead to its pods
+	addressed bool      // and stand at the address that it names
 }
 
 func local(policy string) bool { return policy == "Local" }
@@ -180,6 +182,7 @@ func (c *compiler) service(svc *state.Service, list []*state.EndpointSlice) {
 	s := c.view(svc, o)
 	s.owner, s.key = id, key
 	ports := c.usablePorts(svc, o)
+	c.takeOver(svc, &s, ports)
 	c.clusterIPs(svc, &s, ports)
 	if c.writes(state.NodePort) && exposes(svc, "NodePort") && (svc.Type == "NodePort" || svc.Type == "LoadBalancer") {
 		c.nodePorts(svc, &s, ports)

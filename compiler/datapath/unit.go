@@ -13,9 +13,10 @@ import (
 type unitKind uint8
 
 const (
-	ofServices unitKind = iota // services of one name, and the slices that name it
-	ofSettings                 // all services that the settings declare
-	ofPods                     // pods of one name
+	ofServices  unitKind = iota // services of one name, and the slices that name it
+	ofSettings                  // all services that the settings declare
+	ofPods                      // pods of one name
+	ofRedirects                 // all policies that name an address
 )
 
 type unitKey struct {
@@ -43,7 +44,7 @@ type unit struct {
 }
 
 func (u *unit) empty() bool {
-	return u.kind != ofSettings && len(u.services)+len(u.slices)+len(u.pods) == 0
+	return u.kind != ofSettings && u.kind != ofRedirects && len(u.services)+len(u.slices)+len(u.pods) == 0
 }
 
 // claim calls f with each frontend that the unit would make if it were alone; with
@@ -86,6 +87,8 @@ func (c *compiler) unit(u *unit) {
 	switch u.kind {
 	case ofSettings:
 		c.declared()
+	case ofRedirects:
+		c.addresses()
 	case ofPods:
 		slices.SortFunc(u.pods, comparePods)
 		c.pods(u.pods)

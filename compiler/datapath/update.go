@@ -5,6 +5,7 @@ package datapath
 import (
 	"net/netip"
 	"slices"
+	"strings"
 
 	"plumbline.dev/plumbline/schema/state"
 )
@@ -76,6 +77,55 @@ func (u *update) take(d *state.Delta) {
 		at.pods = slices.Clone(list)
 		u.changed[at] = true
 	}
+	u.takeRedirects(d)
+}
+
+// takeRedirects judges the redirect policies anew where they, the pods or the node
+// have changed: there are few, and each may depend on any pod of its namespace.
+// The services that they name, before and after, are compiled again.
+func (u *update) takeRedirects(d *state.Delta) {
+	for name, list := range d.Redirects {
+		if u.policies[name] = slices.Clone(list); len(list) == 0 {
+			delete(u.policies, name)
+		}
+	}
+	if d.Node == nil && len(d.Redirects) == 0 && (len(u.policies) == 0 || len(d.Pods) == 0) {
+		return
+	}
+	u.touchRedirects()
+	u.placeRedirects()
+	u.touchRedirects()
+	u.said = append(u.said, u.Compiler.redirect...)
+}
+
+// touchRedirects marks what policies have a hand in.
+func (u *update) touchRedirects() {
+	for _, list := range u.run.redirects {
+		namespace, name, _ := strings.Cut(list[0].service, "/")
+		u.changed[u.unit(unitKey{ofServices, state.Name{Namespace: namespace, Name: name}})] = true
+	}
+	if at := (unitKey{kind: ofRedirects}); len(u.run.addressed) > 0 || u.units[at] != nil {
+		u.changed[u.unit(at)] = true
+	}
+}
+
+// placeRedirects judges all policies.
+func (c *Compiler) placeRedirects() {
+	var policies []*state.RedirectPolicy
+	for _, list := range c.policies {
+		policies = append(policies, list...)
+	}
+	slices.SortFunc(policies, comparePolicies)
+	var pods []*state.Pod
+	for key, u := range c.units {
+		if key.kind == ofPods && len(policies) > 0 {
+			pods = append(pods, u.pods...)
+		}
+	}
+	slices.SortFunc(pods, comparePods)
+	c.run.reset(nil)
+	c.run.policies(policies, pods)
+	c.redirect = c.run.notices
 }
 
 // takeSlice replaces the slices of one name. A slice belongs to the service that

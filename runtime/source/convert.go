@@ -194,22 +194,25 @@ func (n *notes) endpoint(in *discoveryv1.Endpoint, field string) state.EndpointS
 	return out
 }
 
-// Pod converts a Pod; one without host ports has no bearing on the datapath.
+// Pod converts a Pod. One without host ports has a bearing on the datapath only
+// where a redirect policy selects it.
 func Pod(in *corev1.Pod) (state.Pod, []state.Notice) {
 	n := &notes{object: "Pod " + in.Namespace + "/" + in.Name}
 	out := state.Pod{
 		Namespace: in.Namespace, Name: in.Name, UID: string(in.UID),
 		NodeName: in.Spec.NodeName, HostNetwork: in.Spec.HostNetwork,
 		Running: in.Status.Phase == corev1.PodRunning,
+		Labels:  in.Labels,
+	}
+	for _, c := range in.Status.Conditions {
+		out.Ready = out.Ready || c.Type == corev1.PodReady && c.Status == corev1.ConditionTrue
 	}
 	for i := range in.Spec.InitContainers {
 		n.hostPorts(&in.Spec.InitContainers[i], fmt.Sprintf("spec.initContainers[%d]", i), &out)
 	}
 	for i := range in.Spec.Containers {
 		n.hostPorts(&in.Spec.Containers[i], fmt.Sprintf("spec.containers[%d]", i), &out)
-	}
-	if len(out.HostPorts) == 0 {
-		return out, n.list
+		n.containerPorts(&in.Spec.Containers[i], fmt.Sprintf("spec.containers[%d]", i), &out)
 	}
 	for i, ip := range in.Status.PodIPs {
 		if a, ok := n.address(fmt.Sprintf("status.podIPs[%d].ip", i), ip.IP); ok {
@@ -222,6 +225,23 @@ func Pod(in *corev1.Pod) (state.Pod, []state.Notice) {
 		}
 	}
 	return out, n.list
+}
+
+// containerPorts takes the declared ports. Those with a host port were said by
+// hostPorts where they are wrong.
+func (n *notes) containerPorts(c *corev1.Container, field string, out *state.Pod) {
+	for i, p := range c.Ports {
+		said := len(n.list)
+		field := fmt.Sprintf("%s.ports[%d]", field, i)
+		proto, known := n.protocol(field+".protocol", p.Protocol)
+		port := n.port(field+".containerPort", p.ContainerPort)
+		if p.HostPort != 0 {
+			n.list = n.list[:said]
+		}
+		if known && port != 0 {
+			out.Ports = append(out.Ports, state.EndpointPort{Name: p.Name, Protocol: proto, Port: port})
+		}
+	}
 }
 
 func (n *notes) hostPorts(c *corev1.Container, field string, out *state.Pod) {

@@ -97,7 +97,7 @@ func TestPod(t *testing.T) {
 				{Ports: []corev1.ContainerPort{{ContainerPort: 4, HostPort: 83, HostIP: "here"}}},
 			},
 		},
-		Status: corev1.PodStatus{Phase: corev1.PodRunning, PodIP: "10.0.0.1", PodIPs: []corev1.PodIP{{IP: "10.0.0.1"}, {IP: "fd00::1"}}},
+		Status: corev1.PodStatus{Conditions: []corev1.PodCondition{{Type: corev1.PodReady, Status: corev1.ConditionTrue}}, Phase: corev1.PodRunning, PodIP: "10.0.0.1", PodIPs: []corev1.PodIP{{IP: "10.0.0.1"}, {IP: "fd00::1"}}},
 	}
 	want := state.Pod{
 		Namespace: "n", Name: "p", UID: "u", NodeName: "w", Running: true, IPs: addresses("10.0.0.1", "fd00::1"),
@@ -105,6 +105,7 @@ func TestPod(t *testing.T) {
 			{HostPort: 81, ContainerPort: 1, Protocol: state.UDP},
 			{HostPort: 82, ContainerPort: 3, Protocol: state.TCP, HostIP: netip.MustParseAddr("127.0.0.1")},
 		},
+		Ports: []state.EndpointPort{{Protocol: state.TCP, Port: 2}, {Protocol: state.TCP, Port: 3}, {Protocol: state.TCP, Port: 4}}, Ready: true,
 	}
 	got, notices := Pod(in)
 	if diff := cmp.Diff(want, got, compareValues); diff != "" {

@@ -4,6 +4,7 @@ package source
 
 import (
 	"maps"
+	"reflect"
 	"slices"
 
 	"plumbline.dev/plumbline/schema/state"
@@ -28,6 +29,7 @@ func Delta(before, after *state.Snapshot) *state.Delta {
 	differing(before.Services, after.Services, func(s *state.Service) state.Name { return state.Name{Namespace: s.Namespace, Name: s.Name} }, sameService, d.SetService)
 	differing(before.Slices, after.Slices, func(s *state.EndpointSlice) state.Name { return state.Name{Namespace: s.Namespace, Name: s.Name} }, sameSlice, d.SetSlice)
 	differing(before.Pods, after.Pods, func(p *state.Pod) state.Name { return state.Name{Namespace: p.Namespace, Name: p.Name} }, samePod, d.SetPod)
+	differing(before.RedirectPolicies, after.RedirectPolicies, func(p *state.RedirectPolicy) state.Name { return state.Name{Namespace: p.Namespace, Name: p.Name} }, sameRedirect, d.SetRedirect)
 	return d
 }
 
@@ -104,8 +106,10 @@ func sameEndpoint(a, b state.EndpointSpec) bool {
 func samePod(a, b *state.Pod) bool {
 	return a.Namespace == b.Namespace && a.Name == b.Name && a.Pos == b.Pos && a.UID == b.UID && a.NodeName == b.NodeName &&
 		a.HostNetwork == b.HostNetwork && a.Running == b.Running && maps.Equal(a.Labels, b.Labels) &&
-		slices.Equal(a.IPs, b.IPs) && slices.Equal(a.HostPorts, b.HostPorts)
+		slices.Equal(a.IPs, b.IPs) && slices.Equal(a.HostPorts, b.HostPorts) && a.Ready == b.Ready && slices.Equal(a.Ports, b.Ports)
 }
+
+func sameRedirect(a, b *state.RedirectPolicy) bool { return reflect.DeepEqual(a, b) }
 
 func samePointee[T comparable](a, b *T) bool {
 	if a == nil || b == nil {

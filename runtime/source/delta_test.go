@@ -57,12 +57,13 @@ func TestDeltaNamesWhatChanged(t *testing.T) {
 func TestDeltaLooksAtEachField(t *testing.T) {
 	endpoint := state.EndpointSpec{Addresses: []netip.Addr{{}}}
 	base := state.Snapshot{
-		Services: []state.Service{{Name: "s"}}, Pods: []state.Pod{{Name: "p"}},
+		Services: []state.Service{{Name: "s"}}, Pods: []state.Pod{{Name: "p"}}, RedirectPolicies: []state.RedirectPolicy{{Name: "r"}},
 		Slices: []state.EndpointSlice{{Name: "x", Endpoints: []state.EndpointSpec{endpoint}}},
 	}
 	clone := func() *state.Snapshot {
 		c := base
 		c.Services, c.Pods = []state.Service{base.Services[0]}, []state.Pod{base.Pods[0]}
+		c.RedirectPolicies = []state.RedirectPolicy{base.RedirectPolicies[0]}
 		c.Slices = []state.EndpointSlice{{Name: "x", Endpoints: []state.EndpointSpec{endpoint}}}
 		return &c
 	}
@@ -71,6 +72,7 @@ func TestDeltaLooksAtEachField(t *testing.T) {
 		"Service":       func(s *state.Snapshot) any { return &s.Services[0] },
 		"EndpointSlice": func(s *state.Snapshot) any { return &s.Slices[0] },
 		"EndpointSpec":  func(s *state.Snapshot) any { return &s.Slices[0].Endpoints[0] },
+		"Redirect":      func(s *state.Snapshot) any { return &s.RedirectPolicies[0] },
 		"Pod":           func(s *state.Snapshot) any { return &s.Pods[0] },
 	} {
 		fields := reflect.TypeOf(of(clone())).Elem()

@@ -24,7 +24,7 @@ import (
 )
 
 // Files reads Services, EndpointSlices, Pods, the Node, CiliumEndpoints (alone or
-// in slices) and CiliumNodes from YAML or JSON files, and from folders with everything below them that ends in .yaml, .yml or
+// in slices), CiliumNodes and CiliumLocalRedirectPolicies from YAML or JSON files, and from folders with everything below them that ends in .yaml, .yml or
 // .json. node is the node that the Snapshot is for: what the caller left empty of
 // it is taken from the Node object of its name.
 //
@@ -205,9 +205,7 @@ func (r *reader) object(version, kind string, doc *yaml.Node, pos state.Position
 		if in, ok := decode[corev1.Pod](r, kind, doc, pos); ok {
 			out, notices := Pod(in)
 			out.Pos = pos
-			if len(out.HostPorts) > 0 {
-				r.snapshot.Pods = append(r.snapshot.Pods, out)
-			}
+			r.snapshot.Pods = append(r.snapshot.Pods, out)
 			r.place(notices, doc, pos)
 		}
 	case "v1 Node":
@@ -245,6 +243,15 @@ func (r *reader) cilium(version, kind string, doc *yaml.Node, pos state.Position
 			r.snapshot.CiliumNodes = append(r.snapshot.CiliumNodes, out)
 			r.place(notices, doc, pos)
 		}
+	case "cilium.io/v2 CiliumLocalRedirectPolicy":
+		if in, ok := decode[RedirectPolicyObject](r, kind, doc, pos); ok {
+			out, notices := RedirectPolicy(in)
+			out.Pos = pos
+			if len(notices) == 0 {
+				r.snapshot.RedirectPolicies = append(r.snapshot.RedirectPolicies, out)
+			}
+			r.place(notices, doc, pos)
+		}
 	default:
 		return false
 	}
@@ -278,6 +285,8 @@ var versions = map[string]string{
 	"CiliumEndpoint cilium.io":       "cilium.io/v2",
 	"CiliumEndpointSlice cilium.io":  "cilium.io/v2alpha1",
 	"CiliumNode cilium.io":           "cilium.io/v2",
+
+	"CiliumLocalRedirectPolicy cilium.io": "cilium.io/v2",
 }
 
 // other refuses another version of a kind that is needed, and counts the rest.
@@ -353,6 +362,9 @@ func (r *reader) place(notices []state.Notice, doc *yaml.Node, pos state.Positio
 
 // finish says what was left out on purpose and sorts the notices.
 func (r *reader) finish() {
+	if len(r.snapshot.RedirectPolicies) == 0 { // no other pods have a bearing then
+		r.snapshot.Pods = slices.DeleteFunc(r.snapshot.Pods, func(p state.Pod) bool { return len(p.HostPorts) == 0 })
+	}
 	for key, i := range r.ignored {
 		kind, version, _ := strings.Cut(key, ".")
 		r.say(state.Info, "snapshot/ignored-kind", kind, i.first, "", "%s of kind %s (%s) have no bearing on the datapath and are not read", objects(i.count), kind, version)

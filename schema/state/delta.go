@@ -28,6 +28,8 @@ type Delta struct {
 	Services map[Name][]*Service
 	Slices   map[Name][]*EndpointSlice
 	Pods     map[Name][]*Pod
+	// Redirects are the redirect policies.
+	Redirects map[Name][]*RedirectPolicy
 }
 
 // SetService notes the services of a name; none deletes it.
@@ -40,6 +42,9 @@ func (d *Delta) SetSlice(name Name, list ...*EndpointSlice) { set(&d.Slices, nam
 // SetPod notes the pods of a name; none deletes it.
 func (d *Delta) SetPod(name Name, list ...*Pod) { set(&d.Pods, name, list) }
 
+// SetRedirect notes the redirect policies of a name; none deletes it.
+func (d *Delta) SetRedirect(name Name, list ...*RedirectPolicy) { set(&d.Redirects, name, list) }
+
 func set[T any](m *map[Name][]*T, name Name, list []*T) {
 	if *m == nil {
 		*m = map[Name][]*T{}
@@ -49,7 +54,7 @@ func set[T any](m *map[Name][]*T, name Name, list []*T) {
 
 // Empty tells whether nothing has changed.
 func (d *Delta) Empty() bool {
-	return d.Node == nil && len(d.Services)+len(d.Slices)+len(d.Pods) == 0
+	return d.Node == nil && len(d.Services)+len(d.Slices)+len(d.Pods)+len(d.Redirects) == 0
 }
 
 // Whole is the Delta from nothing to a Snapshot, whose objects it refers to.
@@ -69,6 +74,11 @@ func Whole(s *Snapshot) *Delta {
 		o := &s.Pods[i]
 		n := Name{o.Namespace, o.Name}
 		d.SetPod(n, append(d.Pods[n], o)...)
+	}
+	for i := range s.RedirectPolicies {
+		o := &s.RedirectPolicies[i]
+		n := Name{o.Namespace, o.Name}
+		d.SetRedirect(n, append(d.Redirects[n], o)...)
 	}
 	return d
 }

@@ -15,6 +15,8 @@ type Snapshot struct {
 	Services []Service       `json:"services"`
 	Slices   []EndpointSlice `json:"endpointSlices"`
 	Pods     []Pod           `json:"pods,omitempty"`
+	// RedirectPolicies are the cluster's CiliumLocalRedirectPolicies.
+	RedirectPolicies []RedirectPolicy `json:"redirectPolicies,omitempty"`
 	// CiliumEndpoints and CiliumNodes are what Cilium itself says of pods and
 	// nodes. None at all means that they were not asked for, or are not there.
 	CiliumEndpoints []CiliumEndpoint `json:"ciliumEndpoints,omitempty"`
@@ -136,7 +138,7 @@ type EndpointSpec struct {
 	HintNodes   []string     `json:"hintNodes,omitempty"`
 }
 
-// Pod is a pod with host ports.
+// Pod is a pod with host ports, or one that a redirect policy may select.
 type Pod struct {
 	Namespace   string            `json:"namespace"`
 	Name        string            `json:"name"`
@@ -147,7 +149,52 @@ type Pod struct {
 	Labels      map[string]string `json:"labels,omitempty"`
 	IPs         []netip.Addr      `json:"ips"`
 	HostPorts   []HostPortSpec    `json:"hostPorts"`
-	Pos         Position          `json:"-"`
+	// Ready is its condition of that name; Ports are those that its containers
+	// declare. Both matter to redirect policies alone.
+	Ready bool           `json:"ready,omitempty"`
+	Ports []EndpointPort `json:"ports,omitempty"`
+	Pos   Position       `json:"-"`
+}
+
+// RedirectPolicy is a cilium.io/v2 CiliumLocalRedirectPolicy: the traffic to an
+// address, or to a Service of its namespace, goes to pods of the client's node.
+// Exactly one of Address and Service is set in a sound one.
+type RedirectPolicy struct {
+	Namespace string           `json:"namespace"`
+	Name      string           `json:"name"`
+	Address   *RedirectAddress `json:"address,omitempty"`
+	Service   *RedirectService `json:"service,omitempty"`
+	// Selector is the text of a label selector; "" selects all pods of the
+	// policy's namespace.
+	Selector string         `json:"selector"`
+	ToPorts  []RedirectPort `json:"toPorts"` // of the pods
+	// SkipFromBackend: the selected pods' own traffic is not redirected, for which
+	// Cilium writes maps of sockets that no object tells of.
+	SkipFromBackend bool     `json:"skipFromBackend,omitempty"`
+	Pos             Position `json:"-"`
+}
+
+// Key is "namespace/name".
+func (p *RedirectPolicy) Key() string { return p.Namespace + "/" + p.Name }
+
+// RedirectAddress is an addressMatcher.
+type RedirectAddress struct {
+	IP    string         `json:"ip"`
+	Ports []RedirectPort `json:"ports"`
+}
+
+// RedirectService is a serviceMatcher; without Ports it means all of them.
+type RedirectService struct {
+	Namespace string         `json:"namespace"`
+	Name      string         `json:"name"`
+	Ports     []RedirectPort `json:"ports,omitempty"`
+}
+
+// RedirectPort is a port as the policy writes it; the compiler judges it.
+type RedirectPort struct {
+	Port     string `json:"port"`
+	Name     string `json:"name,omitempty"`
+	Protocol string `json:"protocol"`
 }
 
 // HostPortSpec is one container port that asks for a port of the node.
