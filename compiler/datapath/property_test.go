@@ -156,7 +156,7 @@ func randomInput(r *rand.Rand) (*state.Settings, *state.Snapshot) {
 		snapshot.Pods = append(snapshot.Pods, state.Pod{
 			Namespace: "t", Name: fmt.Sprint("p", i%2), NodeName: "n1", Running: r.IntN(4) > 0, IPs: randomAddresses(r),
 			Ready: r.IntN(3) > 0, Labels: map[string]string{"app": pick(r, []string{"x", "y"})},
-			Ports: []state.EndpointPort{{Name: pick(r, []string{"", "a", "b"}), Protocol: randomProtocol(r), Port: randomPort(r)}}[:r.IntN(2)],
+			Ports:     []state.EndpointPort{{Name: pick(r, []string{"", "a", "b"}), Protocol: randomProtocol(r), Port: randomPort(r)}}[:r.IntN(2)],
 			HostPorts: []state.HostPortSpec{{HostPort: randomPort(r), ContainerPort: randomPort(r), Protocol: randomProtocol(r), HostIP: pick(r, []netip.Addr{{}, {}, randomAddress(r)})}},
 		})
 	}
