@@ -27,12 +27,23 @@ func (c *compiler) settingsUsable() bool {
 	if !s.IPv4 && !s.IPv6 {
 		c.notice(state.Error, "settings/families", &settingsOwner, "ipv4", "", "neither IPv4 nor IPv6 is on: there is nothing to write")
 	}
-	if patch := patchOf(s.ChartVersion); s.Layout == state.Cilium118 && patch > 0 && patch < backported {
-		c.notice(state.Warning, "settings/unverified-release", &settingsOwner, "chartVersion", fmt.Sprintf("use 1.18.%d or later", backported),
-			"what %s writes was not verified; it is taken for 1.18.%d, and 1.18.0 differs from that", s.ChartVersion, backported)
-	}
+	c.judgeRelease(patchOf(s.ChartVersion))
 	c.judgeMaglev()
 	return true
+}
+
+// judgeRelease says where a patch release was not read, and another is taken.
+func (c *compiler) judgeRelease(patch int) {
+	s := c.settings
+	switch {
+	case !unverified(s, patch):
+	case s.Layout == state.Cilium118 && patch < backported:
+		c.notice(state.Warning, "settings/unverified-release", &settingsOwner, "chartVersion", fmt.Sprintf("use 1.18.%d or later", backported),
+			"what %s writes was not verified; it is taken for 1.18.%d, and 1.18.0 differs from that", s.ChartVersion, backported)
+	default:
+		c.notice(state.Warning, "settings/unverified-release", &settingsOwner, "chartVersion", "",
+			"what %s writes for local redirect policies, algorithms by annotation or topology was not verified; other patches of its minor differ there", s.ChartVersion)
+	}
 }
 
 func (c *compiler) judgeMaglev() {

@@ -24,6 +24,8 @@ type redirection struct {
 	// and leads them to its own ports (1.17). Later a frontend stays its
 	// service's, and leads to ports that the pods declare.
 	replaces bool
+	// algorithm: they have the global algorithm (1.17.15).
+	algorithm bool
 	// ready: only pods that are ready are taken (1.17, and from 1.19 on).
 	ready bool
 	// anyPort: the pods' ports need not be the policy's (1.18.0).
@@ -38,11 +40,11 @@ type redirection struct {
 
 func redirectionOf(minor, patch int) redirection {
 	return redirection{
-		replaces: minor == minor17,
-		ready:    minor != minor18,
-		anyPort:  minor == minor18 && patch == 0,
-		unnamed:  minor == minor18 && patch == 0,
-		strict:   minor == minor20 && patch != 0,
+		replaces: minor == minor17, algorithm: minor == minor17 && patch >= settled17,
+		ready:   minor != minor18,
+		anyPort: minor == minor18 && patch == 0,
+		unnamed: minor == minor18 && patch == 0,
+		strict:  minor == minor20 && patch != 0,
 	}
 }
 
@@ -397,6 +399,9 @@ func (c *compiler) pseudo(r *redirect, id int) service {
 	s := service{owner: id, key: r.key + ":local-redirect", redirect: r}
 	if c.rules.redirects.replaces {
 		s.key = r.key + "-local-redirect"
+		if c.rules.redirects.algorithm {
+			s.algorithm = c.settings.LoadBalancer.Algorithm
+		}
 		return s
 	}
 	s.dsr = c.settings.LoadBalancer.Mode

@@ -70,6 +70,9 @@ type rules struct {
 	// sparesNode: no wildcard on the node's own addresses, and node-port entries
 	// give way to an entry that a service has on the node's address (1.20).
 	sparesNode bool
+	// undefUnlessAnnotated: where the annotation of an algorithm is allowed, a
+	// service without one has none (1.17.15); before that it has the global one.
+	undefUnlessAnnotated bool
 	// redirects is how local redirect policies work.
 	redirects redirection
 	// trimsRanges: spaces around a source range are cut off (1.17).
@@ -87,7 +90,10 @@ const (
 	perBackend
 	// perFrontend: as wholeService, judged over a frontend's candidates (1.19).
 	perFrontend
-	// activeOnly: as perFrontend, judged over the active ones; node hints too (1.20).
+	// notTerminating: as perFrontend, judged over those that do not terminate; node
+	// hints too (1.20.0).
+	notTerminating
+	// activeOnly: as notTerminating, judged over the active ones (from 1.20.1 on).
 	activeOnly
 )
 
@@ -104,7 +110,32 @@ const (
 	// backported is the first verified 1.18 patch with the endpoint conditions,
 	// hybrid DSR and source-range rules of 1.19; 1.18.0 has none of them.
 	backported = 6
+	// settled17 is the first 1.17 patch read after 1.17.2: pkg/k8s/service.go and
+	// pkg/redirectpolicy/manager.go set the algorithm otherwise there.
+	settled17 = 15
+	// newest is taken where a version has no patch number.
+	newest = 1 << 30
 )
+
+// unverified tells of a release between two that were read whose sources differ in
+// what the settings turn on.
+func unverified(s *state.Settings, patch int) bool {
+	lb := &s.LoadBalancer
+	if patch == newest {
+		return false
+	}
+	switch s.Layout {
+	case state.Cilium117:
+		return patch > 2 && patch < settled17 && (lb.AlgorithmAnnotation || lb.LocalRedirectPolicy)
+	case state.Cilium118:
+		return patch > 0 && patch < backported || patch > backported && lb.LocalRedirectPolicy
+	case state.Cilium119:
+		return patch > 0 && lb.LocalRedirectPolicy
+	case state.Cilium120:
+		return patch == 1 && (lb.LocalRedirectPolicy || lb.ServiceTopology)
+	}
+	return false
+}
 
 func rulesOf(s *state.Settings, patch int) rules {
 	minor := minorOf(s.Layout)
@@ -132,6 +163,10 @@ func rulesOf(s *state.Settings, patch int) rules {
 	if minor == minor18 && patch == 0 {
 		r.rangeFlag = [...]bool{true, true, true, true, false}
 	}
+	if minor == minor20 && patch == 0 {
+		r.topology = notTerminating
+	}
+	r.undefUnlessAnnotated = old && patch >= settled17
 	r.withoutKPR[state.ClusterIP] = true
 	r.withoutKPR[state.LoadBalancer] = minor == minor19
 	r.withoutKPR[state.ExternalIPs] = minor >= minor19
@@ -145,7 +180,7 @@ func minorOf(l state.Layout) int { return int(l-state.Cilium117) + minor17 }
 func patchOf(chartVersion string) int {
 	parts := strings.SplitN(chartVersion, ".", 3)
 	if len(parts) < 3 {
-		return backported
+		return newest
 	}
 	digits := strings.IndexFunc(parts[2], func(r rune) bool { return r < '0' || r > '9' })
 	if digits < 0 {
@@ -153,7 +188,7 @@ func patchOf(chartVersion string) int {
 	}
 	patch, err := strconv.Atoi(parts[2][:digits])
 	if err != nil {
-		return backported
+		return newest
 	}
 	return patch
 }

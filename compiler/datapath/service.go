@@ -269,7 +269,7 @@ func (c *compiler) view(svc *state.Service, o *owner) service {
 		dsr:       c.settings.LoadBalancer.Mode,
 		algorithm: state.Undef,
 	}
-	if c.rules.ownAlgorithm {
+	if c.rules.ownAlgorithm && !(c.rules.undefUnlessAnnotated && c.settings.LoadBalancer.AlgorithmAnnotation) {
 		s.algorithm = c.settings.LoadBalancer.Algorithm
 	}
 	c.annotate(svc, &s, o)

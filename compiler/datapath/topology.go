@@ -51,7 +51,7 @@ func (c *compiler) wish(svc *state.Service, o *owner) topologyMode {
 	if value != "" && value != "disabled" && value != "Disabled" {
 		return sameZone
 	}
-	later := c.rules.topology == activeOnly
+	later := c.rules.topology >= notTerminating
 	switch svc.TrafficDistribution {
 	case "":
 		return anywhere
@@ -101,6 +101,8 @@ func (c *compiler) prefer(chosen []candidate, mode topologyMode) []candidate {
 	switch c.rules.topology {
 	case wholeService: // judged by topologyOf
 		return keepHinted(chosen, zoneHints, c.node.Zone)
+	case notTerminating:
+		judged = slices.DeleteFunc(slices.Clone(chosen), func(b candidate) bool { return b.condition == terminating || b.condition == gone })
 	case activeOnly:
 		judged = slices.DeleteFunc(slices.Clone(chosen), func(b candidate) bool { return b.condition != active })
 	}
