@@ -163,7 +163,7 @@ func (c *compiler) emit(s *service, t state.FrontendType, a netip.Addr, p *state
 	}})
 	c.match(s, name, chosen)
 	c.restrict(s, t, name)
-	if s.redirect == nil && c.maglev(s, t, a) {
+	if c.maglev(s, t, a) {
 		c.table(name, chosen)
 	}
 	if s.wildcard && scope == state.External && (t == state.ClusterIP || t == state.LoadBalancer) && !(c.rules.sparesNode && slices.Contains(c.node.Addresses, a)) {

@@ -93,8 +93,10 @@ func (c *compiler) maglev(s *service, t state.FrontendType, a netip.Addr) bool {
 	if a.IsUnspecified() || !c.tabled {
 		return false
 	}
-	inside := t == state.ClusterIP && !lb.ExternalClusterIP
+	inside := t == state.ClusterIP && !lb.ExternalClusterIP && s.redirect == nil
 	switch {
+	case s.redirect != nil && !c.rules.redirects.replaces:
+		return false // no table for a type of its own (1.18 and later)
 	case c.rules.ownAlgorithm && lb.AlgorithmAnnotation:
 		return s.algorithm == state.Maglev && !inside
 	case !c.rules.ownAlgorithm && s.algorithm != state.Undef:

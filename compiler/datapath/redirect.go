@@ -183,7 +183,7 @@ func (c *compiler) soundPolicy(p *state.RedirectPolicy, r *redirect) (labels.Sel
 	r.ports = redirectPorts(p.ToPorts, named || len(p.ToPorts) > 1, "spec.redirectBackend.toPorts", bad)
 	if len(p.ToPorts) == 0 {
 		bad("spec.redirectBackend.toPorts", "the pods' ports are missing")
-	} else if len(r.matches) == 1 && len(r.ports) > 0 && r.matches[0].protocol != r.ports[0].protocol {
+	} else if len(r.matches) == 1 && transport(r.matches[0].protocol) && transport(r.ports[0].protocol) && r.matches[0].protocol != r.ports[0].protocol {
 		bad("spec.redirectBackend.toPorts[0].protocol", "%s is not the frontend's protocol, %s", r.ports[0].protocol, r.matches[0].protocol)
 	}
 	selector, err := labels.Parse(p.Selector)

@@ -297,11 +297,35 @@ func (r *reader) other(version, kind string, doc *yaml.Node, pos state.Position)
 		r.say(state.Error, "snapshot/unknown-version", kind+" "+name, pos, "want "+want, "version %s is not read; the object is left out", version)
 		return
 	}
+	if group == "cilium.io" && (kind == "CiliumEnvoyConfig" || kind == "CiliumClusterwideEnvoyConfig") {
+		r.envoy(kind, doc, pos)
+		return
+	}
 	key := kind + "." + version
 	if r.ignored[key] == nil {
 		r.ignored[key] = &ignored{first: pos}
 	}
 	r.ignored[key].count++
+}
+
+// envoy says which services an Envoy configuration redirects: the agent chooses
+// the proxy's port when it runs, and no object tells of it.
+func (r *reader) envoy(kind string, doc *yaml.Node, pos state.Position) {
+	meta := field(doc, "metadata")
+	object := kind + " " + namespaced(text(field(meta, "namespace")), text(field(meta, "name")))
+	list := field(field(doc, "spec"), "services")
+	if list == nil || list.Kind != yaml.SequenceNode {
+		return
+	}
+	for i, item := range list.Content {
+		item = resolve(item)
+		namespace := cmp.Or(text(field(item, "namespace")), text(field(meta, "namespace")))
+		r.notices = append(r.notices, state.Notice{
+			Code: "snapshot/not-modelled", Severity: state.Warning, Object: object, Field: fmt.Sprintf("spec.services[%d]", i),
+			Pos:     state.Position{File: pos.File, Line: item.Line},
+			Message: fmt.Sprintf("service %s is redirected to a proxy port that the agent chooses; its frontends are compiled without", namespaced(namespace, text(field(item, "name")))),
+		})
+	}
 }
 
 var unknownField = regexp.MustCompile(`unknown field "(.*)"`)
