@@ -5,6 +5,7 @@ package layout
 import (
 	"errors"
 	"fmt"
+	"math"
 	"net/netip"
 
 	"plumbline.dev/plumbline/schema/state"
@@ -83,6 +84,10 @@ func (e *encoder) put(id MapID, key, value []byte) { e.tables[id].Append(key, va
 
 func (e *encoder) frontend(f *state.Frontend) {
 	services := byFamily(f.Address, Services4, Services6)
+	if n := len(f.Backends) + len(f.Inactive); n > math.MaxUint16 {
+		e.errs = append(e.errs, fmt.Errorf("frontend %s: %d backends exceed the %d slots that a key can number: split the service", f.FrontendName, n, math.MaxUint16))
+		return // slot 65536 would be written over the master
+	}
 	master := Master(f)
 	if f.Wildcard() {
 		e.put(services, ServiceKey{FrontendName: f.FrontendName}.Bytes(), master.Bytes())
