@@ -40,7 +40,7 @@ func Compile(env *load.Environment, options ...Option) (*Artifact, diag.List) {
 	if c.settings == nil || list.Count(diag.Error) > 0 {
 		return nil, list
 	}
-	files, err := emit.Manifests(env, c.values, emit.Options{SkipChartSchema: c.skipSchema})
+	files, err := emit.Manifests(env, c.values, emit.Options{SkipChartSchema: c.skipSchema, Settings: c.settings})
 	if err != nil {
 		c.add(codeEmit, "", err.Error(), "", nil)
 		return nil, c.findings()
@@ -107,6 +107,7 @@ func (c *compilation) lower() {
 		return
 	}
 	c.chartSource()
+	c.order()
 	var found diag.List
 	c.values, found = lower.Values(c.env, free)
 	c.list = append(c.list, found...)

@@ -23,11 +23,15 @@ const (
 	codeEmit          = "emit/failed"        // the manifests can't be written
 	codeUnknownRule   = "rules/unknown-code" // a rule for a code that no finding has
 	codeDuplicateName = "env/duplicate-name" // two folders state one environment
+
+	codeTaken             = "flux/name-taken"         // a Kustomization by the name of one of Plumbline's
+	codeUnknownDependency = "flux/unknown-dependency" // one that nobody is known to make
+	codeCycle             = "flux/cycle"              // Kustomizations that wait for each other
 )
 
 // Codes gives the codes that an environment's rules may weigh otherwise, sorted.
 func Codes() []string {
-	list := []string{codeChartVersion, codeUnknownRule,
+	list := []string{codeChartVersion, codeUnknownRule, codeTaken, codeUnknownDependency, codeCycle,
 		lower.CodeContradiction, lower.CodeBadOption, lower.CodeOptionTwice, lower.CodeNotCompiled}
 	for _, c := range values.Codes() {
 		list = append(list, c.ID)
@@ -50,11 +54,11 @@ func Weights() []values.Code {
 	for _, c := range chart.Codes() {
 		list = append(list, values.Code{ID: string(c)})
 	}
-	for _, id := range append(load.Codes(), codeChartVersion, codeEmit, codeDuplicateName,
+	for _, id := range append(load.Codes(), codeChartVersion, codeEmit, codeDuplicateName, codeTaken, codeCycle,
 		lower.CodeContradiction, lower.CodeBadOption, rules.CodeBroken) {
 		list = append(list, values.Code{ID: id})
 	}
-	for _, id := range []string{codeUnknownRule, lower.CodeOptionTwice, lower.CodeNotCompiled} {
+	for _, id := range []string{codeUnknownRule, codeUnknownDependency, lower.CodeOptionTwice, lower.CodeNotCompiled} {
 		list = append(list, values.Code{ID: id, Severity: diag.Warning})
 	}
 	return append(list, values.Code{ID: rules.CodeUnknownFact, Severity: diag.Info})

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // Package emit writes the manifests of an environment: what Flux needs to bring
-// Cilium into a cluster. It goes through kustomize, in memory, and decides
-// nothing that the environment says. It renders no chart.
+// Cilium into a cluster, and Plumbline's agent in front of it. It goes through
+// kustomize, in memory, and decides nothing that the environment says. It renders
+// no chart.
 //
 // The files, below the folder that the environment's flux.path names:
 //
@@ -12,4 +13,9 @@
 //	cilium/kustomization.yaml
 //	cilium/helmrelease.yaml
 //	cilium/source.yaml         where the chart comes from, unless it is in the same source
+//	gate.yaml, gate/           with an agent: what Cilium waits for
+//	monitoring.yaml, monitoring/  alerts and a dashboard
+//	NAME.yaml                  a Flux Kustomization of the environment's own
+//
+// A file other than a kustomization.yaml holds one object.
 package emit

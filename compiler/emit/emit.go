@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"cmp"
 	"fmt"
+	"maps"
 	"path"
 	"slices"
 	"strings"
@@ -16,6 +17,7 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"plumbline.dev/plumbline/compiler/load"
+	"plumbline.dev/plumbline/schema/state"
 )
 
 // File is a file to write. Path is slashed and relative.
@@ -33,20 +35,26 @@ type Options struct {
 	// SkipChartSchema makes Helm leave the chart's own schema aside: it refuses
 	// values that are right.
 	SkipChartSchema bool
+	// Settings are the spec of the Datapath. They are needed where the environment
+	// has an agent.
+	Settings *state.Settings
 }
 
 // Manifests gives the files of an environment, by path. Equal input gives equal
 // bytes (I9).
 func Manifests(env *load.Environment, values map[string]any, o Options) ([]File, error) {
+	list, err := stages(env, values, o)
+	if err != nil {
+		return nil, err
+	}
 	root := folder{name: "."}
 	var files []File
-	for _, s := range stages(env, values, o) {
-		inner := folder{name: s.name}
-		for i, name := range s.files {
-			inner.add(name, s.objects[i])
-		}
+	for _, s := range list {
 		root.add(s.name, s.kustomization(env))
-		built, err := inner.build(env)
+		if len(s.objects) == 0 {
+			continue // the folder is the author's
+		}
+		built, err := s.build(env)
 		if err != nil {
 			return nil, err
 		}
@@ -87,22 +95,24 @@ func YAML(v any) ([]byte, error) {
 	return data, nil
 }
 
-// folder is a folder of objects, a file each.
+// folder is a folder of objects, one or more to a file.
 type folder struct {
 	name      string
-	files     []string
+	files     []string // file of each of the objects, without .yaml
 	objects   []object
 	variables []Variable // of the ConfigMap "environment", if there are any
 }
 
-func (f *folder) add(name string, o object) {
-	f.files, f.objects = append(f.files, name), append(f.objects, o)
+func (f *folder) add(name string, objects ...object) {
+	for _, o := range objects {
+		f.files, f.objects = append(f.files, name), append(f.objects, o)
+	}
 }
 
 // build runs the folder through kustomize: labels, and the ConfigMap.
 func (f *folder) build(env *load.Environment) ([]File, error) {
 	disk := filesys.MakeFsInMemory()
-	names := map[string]string{} // file of an object, by kind and name
+	names := map[string]string{fmt.Sprintf("ConfigMap/%s/environment", env.Flux.Namespace): "environment"} // file of an object
 	input := types.Kustomization{
 		Labels: []types.Label{{Pairs: map[string]string{"app.kubernetes.io/managed-by": "plumb", "plumbline.dev/environment": env.Name}}},
 	}
@@ -111,16 +121,14 @@ func (f *folder) build(env *load.Environment) ([]File, error) {
 		if err != nil {
 			return nil, err
 		}
-		file := f.files[i] + ".yaml"
-		if err := disk.WriteFile("/"+file, data); err != nil {
+		input.Resources = append(input.Resources, fmt.Sprintf("%d.yaml", i))
+		if err := disk.WriteFile("/"+input.Resources[i], data); err != nil {
 			return nil, fmt.Errorf("kustomize %s: %w", f.name, err)
 		}
-		input.Resources = append(input.Resources, file)
-		names[fmt.Sprint(o["kind"], "/", o["metadata"].(object)["name"])] = f.files[i]
+		names[identity(o)] = f.files[i]
 	}
 	if len(f.variables) > 0 {
 		input.ConfigMapGenerator = []types.ConfigMapArgs{environmentMap(env, f.variables)}
-		names["ConfigMap/environment"] = "environment"
 	}
 	data, err := YAML(input)
 	if err != nil {
@@ -132,7 +140,14 @@ func (f *folder) build(env *load.Environment) ([]File, error) {
 	return f.run(disk, names)
 }
 
-// run gives a file for each object that kustomize makes, and the list of them.
+// identity tells the objects of a folder apart.
+func identity(o object) string {
+	meta, _ := o["metadata"].(object)
+	namespace, _ := meta["namespace"].(string)
+	return fmt.Sprintf("%v/%s/%v", o["kind"], namespace, meta["name"])
+}
+
+// run gives the files of the objects that kustomize makes, and the list of them.
 func (f *folder) run(disk filesys.FileSystem, names map[string]string) ([]File, error) {
 	options := krusty.MakeDefaultOptions()
 	options.PluginConfig = types.DisabledPluginConfig()
@@ -140,17 +155,20 @@ func (f *folder) run(disk filesys.FileSystem, names map[string]string) ([]File, 
 	if err != nil {
 		return nil, fmt.Errorf("kustomize %s: %w", f.name, err)
 	}
-	var files []File
-	var resources []string
+	content := map[string][][]byte{}
 	for _, r := range built.Resources() {
 		data, err := r.AsYAML()
 		if err != nil {
 			return nil, fmt.Errorf("kustomize %s: %s %s: %w", f.name, r.GetKind(), r.GetName(), err)
 		}
-		file := names[r.GetKind()+"/"+r.GetName()] + ".yaml"
-		files, resources = append(files, File{path.Join(f.name, file), data}), append(resources, file)
+		name := names[fmt.Sprintf("%s/%s/%s", r.GetKind(), r.GetNamespace(), r.GetName())] + ".yaml"
+		content[name] = append(content[name], data)
 	}
-	slices.Sort(resources)
+	var files []File
+	resources := slices.Sorted(maps.Keys(content))
+	for _, name := range resources {
+		files = append(files, File{path.Join(f.name, name), bytes.Join(content[name], []byte("---\n"))})
+	}
 	index := "apiVersion: kustomize.config.k8s.io/v1beta1\nkind: Kustomization\nresources:\n- " + strings.Join(resources, "\n- ") + "\n"
 	return append(files, File{path.Join(f.name, Kustomization), []byte(index)}), nil
 }

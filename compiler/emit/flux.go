@@ -3,7 +3,6 @@
 package emit
 
 import (
-	"path"
 	"strings"
 
 	"plumbline.dev/plumbline/compiler/load"
@@ -89,57 +88,4 @@ func sourceOf(env *load.Environment) object {
 
 func inRelease(env *load.Environment) object {
 	return object{"name": env.Flux.Release.Name, "namespace": env.Flux.Release.Namespace}
-}
-
-// stage is a folder of manifests and the Flux Kustomization that applies it.
-type stage struct {
-	name    string
-	objects []object // by file name, without .yaml, in files
-	files   []string
-	health  []object // what has to be healthy for the stage to be
-}
-
-// stages are what is applied, in order.
-func stages(env *load.Environment, values map[string]any, o Options) []stage {
-	cilium := stage{
-		name:    "cilium",
-		files:   []string{"helmrelease"},
-		objects: []object{helmRelease(env, values, o)},
-		health:  ciliumHealth(env, values),
-	}
-	if source := sourceOf(env); source != nil {
-		cilium.files, cilium.objects = append(cilium.files, "source"), append(cilium.objects, source)
-	}
-	return []stage{cilium}
-}
-
-// ciliumHealth is the release and what it rolls out on every node.
-func ciliumHealth(env *load.Environment, values map[string]any) []object {
-	namespace := env.Flux.Release.Namespace
-	list := []object{{"apiVersion": apiHelm, "kind": "HelmRelease", "name": env.Flux.Release.Name, "namespace": namespace}}
-	if values["agent"] != false {
-		list = append(list, object{"apiVersion": "apps/v1", "kind": "DaemonSet", "name": "cilium", "namespace": namespace})
-	}
-	if operator, ok := values["operator"].(object); !ok || operator["enabled"] != false {
-		list = append(list, object{"apiVersion": "apps/v1", "kind": "Deployment", "name": "cilium-operator", "namespace": namespace})
-	}
-	return list
-}
-
-// kustomization is the Flux Kustomization of a stage. It prunes nothing: without
-// Cilium the cluster has no network, and a file lost from Git must not end it.
-func (s stage) kustomization(env *load.Environment) object {
-	return object{
-		"apiVersion": apiKustomize, "kind": "Kustomization",
-		"metadata": object{"name": s.name, "namespace": env.Flux.Namespace},
-		"spec": object{
-			"interval":      env.Flux.Interval,
-			"retryInterval": env.Flux.RetryInterval,
-			"timeout":       env.Flux.Timeout,
-			"path":          "./" + path.Join(env.Flux.Path, s.name),
-			"prune":         false,
-			"sourceRef":     object{"kind": env.Flux.Source.Kind, "name": env.Flux.Source.Name},
-			"healthChecks":  s.health,
-		},
-	}
 }

@@ -26,6 +26,7 @@ type Environment struct {
 	// Services have NAMESPACE/NAME for a key.
 	Services     map[string]Service `json:"services"`
 	Datapath     Datapath           `json:"datapath"`
+	Agent        Agent              `json:"agent"`
 	Flux         Flux               `json:"flux"`
 	Rules        map[string]Rule    `json:"rules"`
 	AllowUnknown []Allowed          `json:"allowUnknown"`
@@ -88,6 +89,21 @@ type Flux struct {
 	Timeout        string     `json:"timeout"`
 	DriftDetection string     `json:"driftDetection"`
 	Release        Release    `json:"release"`
+	// DependsOn names what Cilium's Kustomization waits for, beside the gate.
+	DependsOn []string `json:"dependsOn"`
+	// Kustomizations are the environment's own, by name.
+	Kustomizations map[string]Kustomization `json:"kustomizations"`
+}
+
+// Kustomization is a folder of the source that Flux applies. Timeout is "" where
+// it is that of Flux.
+type Kustomization struct {
+	Path       string   `json:"path"`
+	DependsOn  []string `json:"dependsOn"`
+	Prune      bool     `json:"prune"`
+	Wait       bool     `json:"wait"`
+	Substitute bool     `json:"substitute"`
+	Timeout    string   `json:"timeout"`
 }
 
 // FluxSource names the source that holds what `plumb build` wrote.
