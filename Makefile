@@ -5,13 +5,21 @@ PLUMB_REQUIRE_KERNEL ?= 1
 VERSION  ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo devel)
 LDFLAGS  := -s -w -X main.version=$(VERSION)
 
-.PHONY: help build test demo generate golden verify lint bench fuzz
+ARCHITECTURES := amd64 arm64
+
+.PHONY: help build image test demo generate golden verify lint bench fuzz
 
 help: ## this list
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 10
 
 build: ## all binaries, in bin/
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o $(BIN)/ ./cmd/...
+
+image: ## the agent's image for amd64 and arm64, an OCI layout in bin/image; needs no container engine
+	@for a in $(ARCHITECTURES); do CGO_ENABLED=0 GOOS=linux GOARCH=$$a $(GO) build -trimpath -ldflags '$(LDFLAGS)' \
+	-o $(BIN)/linux-$$a/plumb-agent ./cmd/plumb-agent || exit 1; done
+	@rm -rf $(BIN)/image
+	$(GO) run ./cmd/plumb-image -o $(BIN)/image -version $(VERSION) $(foreach a,$(ARCHITECTURES),$(a)=$(BIN)/linux-$(a)/plumb-agent)
 
 test: ## every test; kernel tests run as root and must not be skipped there
 	PLUMB_REQUIRE_KERNEL=$(PLUMB_REQUIRE_KERNEL) $(GO) test ./...

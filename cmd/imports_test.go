@@ -54,7 +54,7 @@ func TestForeignImportsHaveTheirHomes(t *testing.T) {
 		"cuelang.org/go":                         {"compiler/load", "compiler/values", "compiler/rules"},
 		"sigs.k8s.io/kustomize":                  {"compiler/emit"},
 		"helm.sh/helm/v4":                        {"compiler/chart"},
-		"github.com/google/go-containerregistry": {"cmd/plumb/internal/publish"},
+		"github.com/google/go-containerregistry": {"cmd/plumb/internal/publish", "cmd/plumb-image"},
 		"github.com/cilium/ebpf":                 {"bpf", "runtime/store"},
 		"k8s.io/client-go":                       {"runtime/source", "runtime/report", "runtime/fleet", "runtime/doctor", "cmd"},
 		"github.com/fluxcd/pkg/runtime":          {"runtime/report", "runtime/fleet"},
