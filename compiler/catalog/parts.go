@@ -91,6 +91,11 @@ type manifest struct {
 
 type reference struct{ Kind, Name string }
 
+// bystanders are kinds that depend on nothing and do nothing: who may do what, and
+// what there may be.
+var bystanders = []string{"Namespace", "ServiceAccount", "Role", "RoleBinding", "ClusterRole", "ClusterRoleBinding",
+	"CustomResourceDefinition", "ValidatingAdmissionPolicy", "ValidatingAdmissionPolicyBinding"}
+
 // flux adds the objects that plumb builds, and gives the HelmRelease's part.
 func (g *graph) flux(c Compiled) (release string, err error) {
 	var list []manifest
@@ -102,7 +107,9 @@ func (g *graph) flux(c Compiled) (release string, err error) {
 		if err := yaml.Unmarshal(f.Data, &m); err != nil {
 			return "", fmt.Errorf("read %s, which plumb built: %w", f.Path, err)
 		}
-		list = append(list, m)
+		if !slices.Contains(bystanders, m.Kind) {
+			list = append(list, m)
+		}
 	}
 	for _, m := range list {
 		id := g.part("flux", m.Kind, m.Metadata.Name)
@@ -158,7 +165,14 @@ func (g *graph) cilium(env *load.Environment, t tree, p *Page, release string) {
 		mesh := workload("Deployment", "clustermesh-apiserver")
 		g.link(mesh, api, "reads from")
 	}
-	g.link(g.part("node", "plumb", p.Datapath.Mode), maps, "holds against the environment")
+	plumb := g.part("node", "plumb", p.Datapath.Mode)
+	g.link(plumb, maps, "holds against the environment")
+	if env.Agent.Enabled {
+		agent := g.part("flux", "DaemonSet", "plumb-agent")
+		g.link(plumb, agent, "is run by")
+		g.link(agent, api, "reads Services from, and reports to")
+		g.link(g.part("flux", "Datapath", env.Name), g.part("flux", "Deployment", "plumb-controller"), "is summed up by")
+	}
 	if len(env.Services) > 0 {
 		g.link(maps, g.part("cluster", "Services", "declared here"), "also holds")
 	}
