@@ -12,6 +12,7 @@ import (
 
 	kustomizev1 "github.com/fluxcd/kustomize-controller/api/v1"
 	"github.com/google/go-cmp/cmp"
+	admissionv1 "k8s.io/api/admissionregistration/v1"
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
@@ -191,6 +192,24 @@ func TestAccessIsLittle(t *testing.T) {
 	}
 	if roles != 5 {
 		t.Errorf("%d roles", roles)
+	}
+}
+
+// An agent writes of its own node alone, and the policy is in force.
+func TestAdmission(t *testing.T) {
+	env, o := guarded(state.Own)
+	env.Agent.Namespace = "elsewhere"
+	files := manifests(t, env, nil, o)
+	policy := decode[admissionv1.ValidatingAdmissionPolicy](t, files, "gate/plumbline-own-report-validatingadmissionpolicy.yaml")
+	binding := decode[admissionv1.ValidatingAdmissionPolicyBinding](t, files, "gate/plumbline-own-report-validatingadmissionpolicybinding.yaml")
+	if binding.Spec.PolicyName != policy.Name || !slices.Contains(binding.Spec.ValidationActions, admissionv1.Deny) {
+		t.Errorf("binds %s with %v", binding.Spec.PolicyName, binding.Spec.ValidationActions)
+	}
+	if got := policy.Spec.MatchConditions[0].Expression; !strings.Contains(got, "'system:serviceaccount:elsewhere:plumb-agent'") {
+		t.Errorf("judges %s", got)
+	}
+	if *policy.Spec.FailurePolicy != admissionv1.Fail {
+		t.Errorf("fails as %s", *policy.Spec.FailurePolicy)
 	}
 }
 

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"plumbline.dev/plumbline/compiler/load"
+	"plumbline.dev/plumbline/schema/crd"
 )
 
 // apiPlumbline is the API version of Plumbline's own objects.
@@ -28,18 +29,27 @@ func gateStage(env *load.Environment, o Options) (stage, error) {
 	if err != nil {
 		return s, err
 	}
+	definitions, err := crd.Definitions()
+	if err != nil {
+		return s, err
+	}
 	s.add("namespace", namespace(env))
+	s.addByKind(definitions...)
+	s.addByKind(admission(env)...)
 	s.addByKind(agentAccess(env)...)
 	s.addByKind(controllerAccess(env)...)
 	s.addByKind(agent(env, o.Settings), controller(env), datapath)
 	return s, nil
 }
 
+// fileName takes out of an object's name what the name of a file has no use for.
+var fileName = strings.NewReplacer(":", "-", ".plumbline.dev", "")
+
 // addByKind adds objects, each in a file named by its name and kind.
 func (f *folder) addByKind(objects ...object) {
 	for _, o := range objects {
 		name, _ := o["metadata"].(object)["name"].(string)
-		f.add(strings.ToLower(fmt.Sprintf("%s-%v", strings.ReplaceAll(name, ":", "-"), o["kind"])), o)
+		f.add(strings.ToLower(fmt.Sprintf("%s-%v", fileName.Replace(name), o["kind"])), o)
 	}
 }
 
