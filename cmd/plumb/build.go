@@ -18,6 +18,7 @@ func newBuildCommand(e *env) *cobra.Command {
 		Long: `build compiles an environment. It prints the manifests, or writes them below a
 folder, which flux.path of the environment names in its source. Equal input gives
 equal bytes. Where something is wrong it writes nothing, and ends with 1.
+docs/MANIFESTS.md says what is written, and how to turn parts of it off.
 
 With --rendered it gives the objects that the chart renders to instead, in the
 order in which Helm installs them: what Helm would install, for reviews, diffs

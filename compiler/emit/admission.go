@@ -18,7 +18,7 @@ const policyName = "plumbline-own-report"
 // that is bound to a pod (Kubernetes 1.30); a token without is refused.
 func admission(env *load.Environment) []object {
 	const node = "authentication.kubernetes.io/node-name"
-	own := fmt.Sprintf("'%[1]s' in request.userInfo.extra && request.userInfo.extra['%[1]s'][0] == object.metadata.name", node)
+	own := fmt.Sprintf("has(request.userInfo.extra) && '%[1]s' in request.userInfo.extra && request.userInfo.extra['%[1]s'][0] == object.metadata.name", node)
 	spec := object{
 		"failurePolicy": "Fail",
 		"matchConstraints": object{"resourceRules": []object{{

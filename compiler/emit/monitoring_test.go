@@ -4,6 +4,9 @@ package emit
 
 import (
 	"encoding/json"
+	"fmt"
+	"os"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -101,6 +104,36 @@ func TestExpressionsParse(t *testing.T) {
 	}
 	for _, p := range panels() {
 		check(p.title, p.expr)
+	}
+}
+
+// The document lists the alerts as they are, and the capabilities of each mode.
+func TestDocument(t *testing.T) {
+	text, err := os.ReadFile("../../docs/MANIFESTS.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, o := guarded(state.Own)
+	list := alerts("dev", o.Settings)
+	for _, a := range list {
+		if row := fmt.Sprintf("| `%s` | %s | ", a.name, a.severity); !strings.Contains(string(text), row) {
+			t.Errorf("docs/MANIFESTS.md lacks the row %s", row)
+		}
+	}
+	if rows := strings.Count(string(text), "\n| `Plumbline"); rows != len(list) {
+		t.Errorf("docs/MANIFESTS.md has %d alerts, want %d", rows, len(list))
+	}
+	for _, capability := range capabilities(state.Own) {
+		row := "| `" + capability + "` |"
+		for _, mode := range []state.Mode{state.Observe, state.Repair, state.Own} {
+			if row += " "; slices.Contains(capabilities(mode), capability) {
+				row += "yes "
+			}
+			row += "|"
+		}
+		if !strings.Contains(string(text), row) {
+			t.Errorf("docs/MANIFESTS.md lacks the row %s", row)
+		}
 	}
 }
 

@@ -12,6 +12,11 @@ import (
 	"sigs.k8s.io/yaml"
 )
 
+// ReasonNoPins is the reason of a Datapath's condition Ready where every node has
+// reported and none has a map of Cilium's: it has never run there. Cilium's
+// release does not wait for such a Datapath, or it would wait for itself.
+const ReasonNoPins = "NoPins"
+
 //go:embed *.yaml
 var files embed.FS
 
