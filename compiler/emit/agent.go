@@ -71,19 +71,16 @@ func agentSecurity(mode state.Mode) object {
 //     whatever other capabilities are there (kernel/bpf/syscall.c,
 //     bpf_map_get_fd_by_id and bpf_prog_get_fd_by_id). A pinned link names its
 //     program by id, and a map of maps its inner ones: reading needs it.
+//   - NET_ADMIN asks a cgroup or a device what hangs there; in mode own it also
+//     loads programs for sockets and attaches them.
 //   - PERFMON lets the verifier take the programs that write many entries at once.
-//   - NET_ADMIN loads programs for sockets and attaches them.
 //
 // Nothing else is: not even files of other users can be read.
 func capabilities(mode state.Mode) []string {
-	switch mode {
-	case state.Own:
-		return []string{"BPF", "NET_ADMIN", "PERFMON", "SYS_ADMIN"}
-	case state.Repair:
-		return []string{"BPF", "PERFMON", "SYS_ADMIN"}
-	default:
-		return []string{"BPF", "SYS_ADMIN"}
+	if mode == state.Observe {
+		return []string{"BPF", "NET_ADMIN", "SYS_ADMIN"}
 	}
+	return []string{"BPF", "NET_ADMIN", "PERFMON", "SYS_ADMIN"}
 }
 
 // hostFolders are the bpffs and the cgroup hierarchy, at the paths that they have
