@@ -92,7 +92,7 @@ func gateHealth() []object {
 		ready      = "status.conditions.exists(c, c.type == 'Ready' && c.status == 'True')"
 		drifted    = "status.conditions.exists(c, c.type == 'Drifted' && c.status == 'True')"
 		inSync     = "status.conditions.exists(c, c.type == 'Drifted' && c.status == 'False')"
-		noPins     = "status.conditions.exists(c, c.type == 'Ready' && c.reason == '" + crd.ReasonNoPins + "')"
+		noPins     = "status.conditions.exists(c, c.type == 'Ready' && has(c.reason) && c.reason == '" + crd.ReasonNoPins + "')"
 	)
 	return []object{
 		{"apiVersion": apiPlumbline, "kind": "Datapath", "failed": conditions + drifted, "current": conditions + "(" + ready + " && " + inSync + " || " + noPins + ")"},
