@@ -3,6 +3,7 @@
 package emit
 
 import (
+	"slices"
 	"strings"
 
 	"plumbline.dev/plumbline/compiler/load"
@@ -43,7 +44,8 @@ func agentAccess(env *load.Environment) []object {
 		rule(groupCore, recordVerbs, "events"),
 		rule(groupEvents, recordVerbs, "events"),
 	}
-	return append([]object{serviceAccount(env, agentName)}, append(clusterRole(env, agentName, everywhere), role(env, agentName, agentName, env.Agent.Namespace, here)...)...)
+	return slices.Concat([]object{serviceAccount(env, agentName)}, clusterRole(env, agentName, everywhere),
+		role(env, agentName, agentName, env.Agent.Namespace, here))
 }
 
 // controllerAccess is what the controller may do: sum up, tell Flux, and take
@@ -61,9 +63,9 @@ func controllerAccess(env *load.Environment) []object {
 	// A new annotation on the gate makes Flux look at once.
 	poke := rule(groupKustomize, "get patch", "kustomizations")
 	poke["resourceNames"] = []string{stageGate}
-	list := append([]object{serviceAccount(env, controllerName)}, clusterRole(env, controllerName, everywhere)...)
-	list = append(list, role(env, controllerName, controllerName, env.Agent.Namespace, here)...)
-	return append(list, role(env, controllerName, controllerName+"-flux", env.Flux.Namespace, []object{poke})...)
+	return slices.Concat([]object{serviceAccount(env, controllerName)}, clusterRole(env, controllerName, everywhere),
+		role(env, controllerName, controllerName, env.Agent.Namespace, here),
+		role(env, controllerName, controllerName+"-flux", env.Flux.Namespace, []object{poke}))
 }
 
 func serviceAccount(env *load.Environment, name string) object {
