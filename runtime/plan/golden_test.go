@@ -26,6 +26,8 @@ import (
 //	out/drifts  what Diff reports
 //	out/plan    its steps
 //	out/after   what the maps decode to when the plan has been applied
+//	out/repair  the steps of a repair, all drifts confirmed and nothing remembered
+//	out/left    what the repair leaves, and why
 //
 // PLUMB_UPDATE=1 rewrites the out files.
 func TestPlanScripts(t *testing.T) {
@@ -57,6 +59,10 @@ func runScript(t *testing.T, file string, covered map[Kind]bool) {
 	for _, d := range result.Drifts {
 		covered[d.Kind] = true
 	}
+	repair, err := Mend(&Have{Layout: have.Layout, Tables: w.tables(), Attachments: have.Attachments}, want, nil, result.Drifts)
+	if err != nil {
+		t.Fatal(err)
+	}
 	for _, s := range result.Plan {
 		w.apply(s)
 	}
@@ -64,7 +70,16 @@ func runScript(t *testing.T, file string, covered map[Kind]bool) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	golden(t, file, archive, map[string]string{"out/drifts": driftText(result.Drifts), "out/plan": result.Plan.String(), "out/after": dec.State.String()})
+	golden(t, file, archive, map[string]string{"out/drifts": driftText(result.Drifts), "out/plan": result.Plan.String(), "out/after": dec.State.String(),
+		"out/repair": repair.Plan.String(), "out/left": leftText(repair.Left)})
+}
+
+func leftText(list []Unmended) string {
+	var b strings.Builder
+	for _, u := range list {
+		fmt.Fprintf(&b, "%s\n  backend=%q want=%q have=%q\n  why: %s\n", u.Drift, u.Backend, u.Want, u.Have, u.Why)
+	}
+	return b.String()
 }
 
 func driftText(list []Drift) string {
@@ -146,7 +161,7 @@ func golden(t *testing.T, file string, a *txtar.Archive, out map[string]string) 
 	t.Helper()
 	if os.Getenv("PLUMB_UPDATE") == "1" {
 		a.Files = slices.DeleteFunc(a.Files, func(f txtar.File) bool { return strings.HasPrefix(f.Name, "out/") })
-		for _, name := range []string{"out/drifts", "out/plan", "out/after"} {
+		for _, name := range []string{"out/drifts", "out/plan", "out/after", "out/repair", "out/left"} {
 			a.Files = append(a.Files, txtar.File{Name: name, Data: []byte(out[name])})
 		}
 		if err := os.WriteFile(file, txtar.Format(a), 0o644); err != nil {

@@ -122,8 +122,12 @@ func (d *differ) affinityEdit(e layout.Edit) {
 			return // the frontend is extra, or the backend stale
 		}
 	}
-	d.drift(AffinityDrift, name, state.Endpoint{}, "no match", fmt.Sprintf("backend id %d of reverse-NAT id %d", k.Backend, k.ReverseNAT),
+	d.drift(AffinityDrift, name, state.Endpoint{}, "no match", strayMatch(k),
 		"an affinity match of backend id %d and reverse-NAT id %d is left over", k.Backend, k.ReverseNAT)
+}
+
+func strayMatch(k layout.AffinityKey) string {
+	return fmt.Sprintf("backend id %d of reverse-NAT id %d", k.Backend, k.ReverseNAT)
 }
 
 func (d *differ) rangeEdit(e layout.Edit) {
