@@ -33,7 +33,7 @@ type runFlags struct {
 	node, zone                        string
 	addresses                         []string
 	interval, grace                   time.Duration
-	allowEmpty, once, watch           bool
+	allowEmpty, once, watch, suspend  bool
 	jitter                            float64
 	output, listen                    string
 	profiles                          bool
@@ -46,11 +46,14 @@ func newRunCommand(e *env) *cobra.Command {
 		Short: "Audit this node's maps, or own them",
 		Long: `run compares this node's maps with what the settings and the cluster imply, and
 goes on doing so. In mode observe it opens Cilium's own maps read-only. In mode
-own it makes maps below BPFFS/plumbline, attaches its own programs to the cgroup,
+repair it writes confirmed drift back into them, a bounded number of entries a
+round, under Cilium's own ids, and deletes nothing that Cilium may believe in. In
+mode own it makes maps below BPFFS/plumbline, attaches its own programs to the cgroup,
 and keeps both as they should be.
 
 Ended by SIGTERM it leaves everything as it is: traffic flows, and the next agent
-takes over. SIGUSR1 asks for an audit at once.`,
+takes over. SIGUSR1 asks for an audit at once. suspend, in the settings' file or as
+a flag, has it write nothing and go on auditing; the file is read again each round.`,
 		Example: `  plumb build dev --only datapath >datapath.json
   plumb-agent run --datapath datapath.json --snapshot ./cluster --node worker-1
   plumb-agent run --datapath datapath.json --snapshot ./cluster --node worker-1 --mode own --once`,
@@ -63,7 +66,7 @@ takes over. SIGUSR1 asks for an audit at once.`,
 	flags.StringVar(&f.node, "node", "", "`name` of this node in the cluster")
 	flags.StringArrayVar(&f.addresses, "node-address", nil, "`address` of this node; default: those of its Node object")
 	flags.StringVar(&f.zone, "zone", "", "`zone` of this node; default: that of its Node object")
-	flags.StringVar(&f.mode, "mode", "", "observe or own; default: the settings'")
+	flags.StringVar(&f.mode, "mode", "", "observe, repair or own; default: the settings'")
 	flags.StringVar(&f.bpffs, "bpffs", "", "where the bpffs is `mounted`; default: the settings'")
 	flags.StringVar(&f.cgroupRoot, "cgroup-root", "", "`cgroup` that programs hang at; default: the settings'")
 	flags.DurationVar(&f.interval, "interval", 0, "between two audits; default: the settings'")
@@ -71,6 +74,7 @@ takes over. SIGUSR1 asks for an audit at once.`,
 	flags.Float64Var(&f.jitter, "jitter", 0.1, "`share` of the interval by which the time between two audits varies")
 	flags.BoolVar(&f.watch, "watch", true, "follow changes of the snapshot's files at once in mode own; else the next audit sees them")
 	flags.BoolVar(&f.allowEmpty, "allow-empty", false, "let a cluster without any service empty the maps")
+	flags.BoolVar(&f.suspend, "suspend", false, "write nothing, whatever the mode; the settings' file can say so as well, at any time")
 	flags.BoolVar(&f.once, "once", false, "run one round, and end with 1 where the kernel differs, 2 where that is not known")
 	flags.StringVar(&f.listen, "listen", "", "`address` for /metrics, /healthz and /readyz, such as 127.0.0.1:9964; none by default")
 	flags.BoolVar(&f.profiles, "pprof", false, "serve /debug/pprof at --listen as well")
@@ -109,6 +113,7 @@ func runAgent(e *env, f runFlags) error {
 		Store: kernel, Source: compiled, Audit: auditOf(settings, kernel, compiled, notices),
 		Heed: func(list []plan.Drift) []plan.Drift { return audit.Heed(settings.Audits, list) },
 		Mode: settings.Mode, Interval: settings.Interval.Duration, Grace: settings.Grace.Duration,
+		RepairEntries: settings.Limits.RepairEntries, Suspended: f.suspended(settings, log),
 		Jitter: f.jitter, AllowEmpty: f.allowEmpty, Report: sayRefused(kernel.Refused, log, func(r reconcile.Report) { watch(r); reporter(r) }), Log: log,
 	})
 	if err != nil {
@@ -203,11 +208,16 @@ func (f *runFlags) snapshots(settings *state.Settings) (func(context.Context) (*
 	}, nil
 }
 
-// openStore opens the maps: those of Cilium for reading, or our own. Which maps
+// openStore opens the maps: those of Cilium for reading, or for single writes as
+// well, or our own. Which maps
 // there are to be depends on the settings alone.
 func openStore(settings *state.Settings) (*store.Kernel, error) {
-	if settings.Mode != state.Own {
-		return store.Open(settings.BPFRoot, settings.Layout, store.Options{CgroupRoot: settings.CgroupRoot, Hooks: true})
+	o := store.Options{CgroupRoot: settings.CgroupRoot, Hooks: true}
+	switch settings.Mode {
+	case state.Repair:
+		return store.OpenForRepair(settings.BPFRoot, settings.Layout, o)
+	case state.Observe:
+		return store.Open(settings.BPFRoot, settings.Layout, o)
 	}
 	want, _ := datapath.Compile(settings, &state.Snapshot{})
 	return store.Create(settings, want.Maps)

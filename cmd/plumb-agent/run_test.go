@@ -116,3 +116,50 @@ func TestSayRefused(t *testing.T) {
 		t.Errorf("said %d times, want once; %d reports, want 3", n, reports)
 	}
 }
+
+// The settings' file suspends an agent that runs, and resumes it. A file that is
+// gone or broken changes nothing.
+func TestSuspendIsReadAgain(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "datapath.json")
+	write := func(text string) {
+		t.Helper()
+		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write(`{"layout":"cilium/1.17","mode":"repair"}`)
+	f := runFlags{datapath: file, grace: -1}
+	settings, err := f.settings()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var log bytes.Buffer
+	suspended := f.suspended(settings, slog.New(slog.NewTextHandler(&log, nil)))
+	for _, step := range []struct {
+		text string
+		want bool
+	}{
+		{`{"layout":"cilium/1.17","mode":"repair"}`, false},
+		{`{"layout":"cilium/1.17","mode":"repair","suspend":true}`, true},
+		{`{"layout":"cilium/1.17","suspend":"perhaps"}`, true},
+		{`{`, true},
+		{`{"kind":"Datapath","spec":{"layout":"cilium/1.17","mode":"repair"}}`, false},
+	} {
+		write(step.text)
+		if have := suspended(); have != step.want {
+			t.Errorf("%s: suspended %v, want %v", step.text, have, step.want)
+		}
+	}
+	if err := os.Remove(file); err != nil {
+		t.Fatal(err)
+	}
+	if suspended() || suspended() {
+		t.Error("a file that is gone suspends")
+	}
+	if n := strings.Count(log.String(), "no such file"); n != 1 {
+		t.Errorf("that the file is gone is said %d times, want once", n)
+	}
+	if !(&runFlags{suspend: true}).suspended(settings, slog.New(slog.DiscardHandler))() {
+		t.Error("--suspend does not suspend")
+	}
+}

@@ -75,6 +75,7 @@ type Datapath struct {
 	Interval state.Duration `json:"interval"`
 	Grace    state.Duration `json:"grace"`
 	Limits   state.Limits   `json:"limits"`
+	Suspend  bool           `json:"suspend"`
 	Audits   state.Audits   `json:"audits"`
 }
 

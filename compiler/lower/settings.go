@@ -45,7 +45,7 @@ func Settings(env *load.Environment, values map[string]any) (*state.Settings, di
 	replaced := r.boolean(option{"kubeProxyReplacement", "kube-proxy-replacement"}, false)
 	s := &state.Settings{
 		Environment: env.Name, ChartVersion: env.Chart.Version, Layout: layout,
-		Mode: env.Datapath.Mode, Interval: env.Datapath.Interval, Grace: env.Datapath.Grace, Limits: env.Datapath.Limits,
+		Mode: env.Datapath.Mode, Interval: env.Datapath.Interval, Grace: env.Datapath.Grace, Limits: env.Datapath.Limits, Suspend: env.Datapath.Suspend,
 		CgroupRoot: env.Cgroup.Root, BPFRoot: r.path(option{"bpf.root", "bpf-root"}, agentBPFRoot),
 		IPv4: r.boolean(option{"ipv4.enabled", "enable-ipv4"}, true),
 		IPv6: r.boolean(option{"ipv6.enabled", "enable-ipv6"}, false),

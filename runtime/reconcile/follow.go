@@ -67,7 +67,7 @@ func (r *Reconciler) Follow(ctx context.Context) Report {
 // follower gives the source if changes of it can be followed now.
 func (r *Reconciler) follower() (Follower, bool) {
 	f, ok := r.cfg.Source.(Follower)
-	return f, ok && r.cfg.Mode == state.Own && r.sound && r.target != nil
+	return f, ok && r.cfg.Mode == state.Own && r.sound && r.target != nil && !r.suspended()
 }
 
 // follow writes what has changed. False is that it has yet to be written: the

@@ -40,7 +40,7 @@ type Source interface {
 type Config struct {
 	Store  store.Store
 	Source Source
-	Mode   state.Mode // Observe or Own
+	Mode   state.Mode
 	// Interval lies between two rounds, Grace at least between the two reads
 	// that confirm a drift.
 	Interval, Grace time.Duration
@@ -58,6 +58,14 @@ type Config struct {
 	Audit func(context.Context, *plan.Have) ([]plan.Drift, []state.Notice, error)
 	// Heed leaves drifts out that are not to be reported; nil is none.
 	Heed func([]plan.Drift) []plan.Drift
+	// RepairEntries is how many entries one round of mode repair may write; 0 is
+	// any number.
+	RepairEntries int
+	// Suspended is asked once a round whether nothing may be written; nil is that
+	// it may.
+	Suspended func() bool
+	// Repaired is told of each write of mode repair; nil is nobody.
+	Repaired func(plan.Step)
 	// Report is called once a round, from the round's own goroutine.
 	Report func(Report)
 	Log    *slog.Logger
@@ -73,6 +81,7 @@ type Reconciler struct {
 	applied string       // digest of the last want that the kernel was brought to
 	last    *plan.Target // of our last plan, which gave ids; nil until then
 	target  *plan.Target // what applied is as bytes; nil until then
+	memory  *plan.Target // what mode repair last found in sync; nil until then
 	seen    map[string]sighting
 	request chan struct{}
 	news    chan struct{}
@@ -89,9 +98,6 @@ func New(cfg Config) (*Reconciler, error) {
 	if cfg.Store == nil || cfg.Source == nil {
 		errs = append(errs, errors.New("reconcile: a store and a source are needed"))
 	}
-	if cfg.Mode != state.Observe && cfg.Mode != state.Own {
-		errs = append(errs, fmt.Errorf("reconcile: mode %s is not available: want observe or own", cfg.Mode))
-	}
 	if cfg.Interval <= 0 || cfg.Grace < 0 {
 		errs = append(errs, fmt.Errorf("reconcile: interval %s and grace %s: the interval must be above 0, the grace not below", cfg.Interval, cfg.Grace))
 	}
@@ -101,11 +107,17 @@ func New(cfg Config) (*Reconciler, error) {
 	if cfg.Random == nil {
 		cfg.Random = rand.Float64
 	}
+	if cfg.RepairEntries < 0 {
+		errs = append(errs, fmt.Errorf("reconcile: %d entries a repair: want 0, which is any number, or more", cfg.RepairEntries))
+	}
 	if cfg.Audit == nil {
 		cfg.Audit = func(context.Context, *plan.Have) ([]plan.Drift, []state.Notice, error) { return nil, nil, nil }
 	}
 	if cfg.Heed == nil {
 		cfg.Heed = func(list []plan.Drift) []plan.Drift { return list }
+	}
+	if cfg.Repaired == nil {
+		cfg.Repaired = func(plan.Step) {}
 	}
 	if cfg.Report == nil {
 		cfg.Report = func(Report) {}
@@ -178,7 +190,7 @@ func (r *Reconciler) Round(ctx context.Context) Report {
 }
 
 func (r *Reconciler) round(ctx context.Context) Report {
-	report := Report{Time: time.Now(), Mode: r.cfg.Mode}
+	report := Report{Time: time.Now(), Mode: r.cfg.Mode, Suspended: r.suspended()}
 	err := r.observeWant(ctx, &report)
 	if r.want == nil {
 		return fail(report, Uninitialized, reasonOf(err), err)
@@ -193,7 +205,7 @@ func (r *Reconciler) round(ctx context.Context) Report {
 	found := slices.Concat(result.Drifts, audited)
 	report.Drifts = r.confirm(found, report.Time)
 	report.Counts.Unconfirmed = len(found) - len(report.Drifts)
-	r.act(ctx, result, &report)
+	r.act(ctx, have, result, err, &report)
 	audit(&report, audited, auditErr)
 	if err != nil { // the audit ran against the last complete State
 		report.Err = errors.Join(err, report.Err)
@@ -299,9 +311,10 @@ func (r *Reconciler) compare(ctx context.Context, report *Report) (*plan.Have, *
 	return have, result, nil
 }
 
-// ids are those that our last plan gave or kept.
+// ids are those that our last plan gave or kept. Where they are another's to give,
+// the kernel alone tells them: a restarted agent may have given others.
 func (r *Reconciler) ids() *layout.Ledger {
-	if r.last == nil {
+	if r.last == nil || r.cfg.Mode != state.Own {
 		return nil
 	}
 	return r.last.Ledger()
@@ -315,6 +328,9 @@ func (r *Reconciler) known(have *plan.Have) *plan.Result {
 	}
 	if r.target.Holds(have) {
 		return r.target.Result()
+	}
+	if r.cfg.Mode != state.Own { // which takes the ids for the target's
+		return nil
 	}
 	result, ok := r.target.Diff(have, r.want)
 	if !ok {
@@ -386,7 +402,7 @@ func (r *Reconciler) forgetChanged(c *state.Change) {
 
 // act writes, if the mode may and there is cause: a wanted State that the
 // kernel was never brought to, or a confirmed drift.
-func (r *Reconciler) act(ctx context.Context, result *plan.Result, report *Report) {
+func (r *Reconciler) act(ctx context.Context, have *plan.Have, result *plan.Result, sourceErr error, report *Report) {
 	report.Planned += len(result.Plan)
 	rollout := r.cfg.Mode == state.Own && r.applied != r.digest
 	mend := r.cfg.Mode == state.Own && len(report.Drifts) > 0
@@ -397,6 +413,11 @@ func (r *Reconciler) act(ctx context.Context, result *plan.Result, report *Repor
 			report.Reason = ReasonApplied
 		}
 		r.settle(result)
+		r.learn(result)
+	case r.cfg.Mode == state.Repair && len(confirmedOf(result, report.Drifts)) > 0:
+		r.repair(ctx, have, result, sourceErr, report)
+	case report.Suspended && (rollout || mend && len(result.Plan) > 0):
+		suspend(report)
 	case rollout || mend && len(result.Plan) > 0:
 		r.apply(ctx, result, rollout, report)
 	case len(report.Drifts) > 0:

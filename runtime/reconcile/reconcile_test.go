@@ -416,8 +416,8 @@ func TestRunPaces(t *testing.T) {
 }
 
 func TestNewNamesEveryMistake(t *testing.T) {
-	_, err := New(Config{Mode: state.Repair, Interval: -1})
-	for _, want := range []string{"store", "repair", "interval"} {
+	_, err := New(Config{Mode: state.Repair, Interval: -1, RepairEntries: -2})
+	for _, want := range []string{"store", "-2 entries", "interval"} {
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%v does not name %q", err, want)
 		}

@@ -91,6 +91,10 @@ type Report struct {
 	Notices []state.Notice `json:"notices,omitempty"`
 	Digest  DigestPair     `json:"digest"`
 	Counts  Counts         `json:"counts"`
+	// Suspended tells that writing is switched off.
+	Suspended bool `json:"suspended,omitempty"`
+	// Left are the drifts that a repair does not end, and why.
+	Left []plan.Unmended `json:"left,omitempty"`
 	// Planned and Applied count steps; Applied is less where a step failed.
 	Planned int `json:"planned"`
 	Applied int `json:"applied"`

@@ -22,6 +22,11 @@ import (
 // those of one map and one kind become one system call. How many of them took
 // effect is exact.
 func (k *Kernel) Apply(ctx context.Context, steps []plan.Step) (int, error) {
+	if k.repairs {
+		k.mu.Lock()
+		defer k.mu.Unlock()
+		return k.repair(ctx, steps)
+	}
 	if k.owned == nil {
 		return 0, fmt.Errorf("write %s: %w", k.pins.maps, ErrReadOnly)
 	}

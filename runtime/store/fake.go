@@ -21,6 +21,9 @@ import (
 type Fake struct {
 	layout state.Layout
 	maps   []state.Map
+	// Shared has a step fail with ErrChanged whose entry is not what it was when
+	// the plan was made, as on maps that are open for repair.
+	Shared bool
 
 	mu          sync.Mutex
 	entries     map[layout.MapID]map[string]string
@@ -98,6 +101,9 @@ func (f *Fake) apply(s plan.Step) error {
 		return fmt.Errorf("an entry of %d+%d bytes, want %d+%d: %w", len(s.Key), len(s.New), d.KeySize, d.ValueSize, unix.EINVAL)
 	}
 	entries := f.entries[s.Map]
+	if now, there := entries[string(s.Key)]; f.Shared && (there != (s.Old != nil) || now != string(s.Old)) {
+		return ErrChanged
+	}
 	if entries == nil {
 		entries = map[string]string{}
 		f.entries[s.Map] = entries

@@ -25,6 +25,7 @@ type Kernel struct {
 	// owned is set in mode own: then maps are ours, open for writing, under a lock.
 	owned   map[string]*ebpf.Map
 	lock    *os.File
+	repairs bool // set by OpenForRepair
 	config  bpf.Config
 	objects *bpf.Objects // loaded with the first Attach
 	// afterMap is called with each map's name once it has been read: tests change
@@ -34,7 +35,8 @@ type Kernel struct {
 	programs Programs
 	mu       sync.Mutex // held by Read and Apply; guards what follows
 	known    map[layout.MapID]*known
-	writer   *bpf.Writer // loaded with the first write
+	writer   *bpf.Writer       // loaded with the first write
+	readIDs  map[string]uint32 // the maps that were read last, by name
 	// noCompare and noWrite are why the one or the other program is not used.
 	noCompare, noWrite error
 }

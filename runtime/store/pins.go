@@ -101,7 +101,7 @@ func lock(dir string) (*os.File, error) {
 	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
 		f.Close()
 		if errors.Is(err, unix.EWOULDBLOCK) {
-			return nil, fmt.Errorf("%s: %w: another plumb-agent runs in mode own; end that one first", dir, ErrLocked)
+			return nil, fmt.Errorf("%s: %w: another plumb-agent writes there; end that one first, or have one of the two observe", dir, ErrLocked)
 		}
 		return nil, fmt.Errorf("lock %s: %w", dir, err)
 	}

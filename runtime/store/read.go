@@ -49,6 +49,7 @@ func (k *Kernel) Read(ctx context.Context) (*plan.Have, error) {
 func (k *Kernel) readAll(ctx context.Context) (*plan.Have, error) {
 	have := &plan.Have{Layout: k.layout, Tables: layout.Tables{}}
 	ids := map[string]uint32{}
+	k.readIDs = ids
 	var errs []error
 	var differing []Difference
 	for _, d := range layout.Maps() {

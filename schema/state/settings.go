@@ -45,6 +45,8 @@ type Settings struct {
 	Interval Duration `json:"interval"`
 	Grace    Duration `json:"grace"`
 	Limits   Limits   `json:"limits"`
+	// Suspend has an agent write nothing, whatever its mode: it goes on auditing.
+	Suspend bool `json:"suspend,omitempty"`
 
 	// Routing is "tunnel" or "native": whether pods of other nodes are reached
 	// through an encapsulation. Empty is not known.
