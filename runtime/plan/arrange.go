@@ -20,8 +20,9 @@ func arrange(have, want *state.State) *state.State {
 	for i := range out.Frontends {
 		f := &out.Frontends[i]
 		if h := held[f.FrontendName]; h != nil {
-			f.Backends = keepPlaces(h.Backends, f.Backends)
-			f.Inactive = keepPlaces(h.Inactive, f.Inactive)
+			held := slices.Concat(h.Backends, h.Inactive) // whatever the master counts
+			f.Backends = keepPlaces(held, f.Backends)
+			f.Inactive = keepPlaces(held[min(len(f.Backends), len(held)):], f.Inactive)
 		}
 	}
 	return &out

@@ -77,6 +77,7 @@ type mender struct {
 	confirmed, pending                 map[string]bool // frontends
 	confirmedBackends, pendingBackends map[string]bool
 	pendingKeys                        map[string]bool
+	doubtful                           map[string]bool // of both
 
 	// What the owner would have to give an id.
 	freshFrontends map[state.FrontendName]bool
@@ -87,7 +88,7 @@ func newMender(have *Have, want *state.State, confirmed []Drift, full *Result) *
 	m := &mender{
 		have: have, want: want, ids: full.Ledger(), held: mentioned(have.Tables),
 		confirmedKeys: map[string]bool{}, confirmed: map[string]bool{}, pending: map[string]bool{},
-		confirmedBackends: map[string]bool{}, pendingBackends: map[string]bool{}, pendingKeys: map[string]bool{},
+		confirmedBackends: map[string]bool{}, pendingBackends: map[string]bool{}, pendingKeys: map[string]bool{}, doubtful: map[string]bool{},
 	}
 	for _, d := range confirmed {
 		m.confirmedKeys[d.Key()] = true
@@ -177,13 +178,24 @@ func (m *mender) remember(memory *layout.Ledger) bool {
 	if memory == nil {
 		memory = layout.NewLedger()
 	}
-	frontends, a := settle(m.ids.Frontends, m.freshFrontends, m.sound, func(name state.FrontendName) (uint16, bool) {
+	m.doubtFrontends(memory)
+	agreed := func(name state.FrontendName, id uint16) bool { return m.sound(name, id, memory) }
+	frontends, a := settle(m.ids.Frontends, m.freshFrontends, agreed, func(name state.FrontendName) (uint16, bool) {
 		id, ok := m.likely(name, memory)
 		return id, ok && m.held.ownedBy(id, name)
 	})
-	backends, b := settle(m.ids.Backends, m.freshBackends, func(b state.Endpoint, id uint32) bool { return m.held.rows[id] == b }, func(b state.Endpoint) (uint32, bool) {
+	known := func(b state.Endpoint) (uint32, bool) {
 		id, ok := memory.Backends[b]
-		return id, ok && m.still(id, b)
+		return id, ok
+	}
+	m.doubt(known)
+	sound := func(b state.Endpoint, id uint32) bool {
+		old, ok := known(b)
+		return m.held.rows[id] == b && (!ok || old == id || m.held.rows[old] != b)
+	}
+	backends, b := settle(m.ids.Backends, m.freshBackends, sound, func(b state.Endpoint) (uint32, bool) {
+		id, ok := known(b)
+		return id, ok && m.still(id, b, known)
 	})
 	if a || b {
 		m.ids = &layout.Ledger{
@@ -226,9 +238,61 @@ func settle[N, I comparable](assigned map[N]I, fresh map[N]bool, sound func(N, I
 	return ids, changed
 }
 
-// sound tells whether a frontend's master and a reverse-NAT row agree on its id.
-func (m *mender) sound(name state.FrontendName, id uint16) bool {
-	return m.held.masters[name] == id && m.held.addresses[id] == netip.AddrPortFrom(name.Address, name.Port)
+// sound tells whether a frontend's master and a reverse-NAT row agree on its id,
+// and its slots do not hold the one that is remembered, with a row of the same
+// address: the two entries of a service with two scopes have the same address.
+func (m *mender) sound(name state.FrontendName, id uint16, memory *layout.Ledger) bool {
+	old, ok := memory.Frontends[name]
+	return m.held.masters[name] == id && m.held.isAt(id, name) &&
+		!(ok && old != id && m.held.isAt(old, name) && slices.Contains(m.held.owners[old], name))
+}
+
+func (h *mentions) isAt(id uint16, name state.FrontendName) bool {
+	return h.addresses[id] == netip.AddrPortFrom(name.Address, name.Port)
+}
+
+// doubtFrontends leaves alone frontends of one address that have the same id, where
+// it is not remembered whose it is.
+func (m *mender) doubtFrontends(memory *layout.Ledger) {
+	for id, owners := range m.held.owners {
+		names := map[state.FrontendName]bool{}
+		known := true
+		for _, name := range owners {
+			if m.held.isAt(id, name) {
+				_, remembered := memory.Frontends[name]
+				names[name], known = true, known && remembered
+			}
+		}
+		if len(names) < 2 || known {
+			continue
+		}
+		for name := range names {
+			m.doubtful[bare(name.String())], m.pending[bare(name.String())] = true, true
+		}
+	}
+}
+
+// doubt leaves alone what leads to one of two rows of the same backend, where it is
+// not known which of them is the damaged one: both are in use, and neither is
+// remembered.
+func (m *mender) doubt(known func(state.Endpoint) (uint32, bool)) {
+	rows := map[state.Endpoint][]uint32{}
+	for id, b := range m.held.rows {
+		if len(m.held.users[id]) > 0 {
+			rows[b] = append(rows[b], id)
+		}
+	}
+	for b, ids := range rows {
+		if old, ok := known(b); len(ids) < 2 || ok && slices.Contains(ids, old) {
+			continue
+		}
+		m.doubtful[b.String()], m.pendingBackends[b.String()] = true, true
+		for _, id := range ids {
+			for _, name := range m.held.users[id] {
+				m.doubtful[bare(name.String())], m.pending[bare(name.String())] = true, true
+			}
+		}
+	}
 }
 
 // likely is the id that is remembered of a frontend, or that all its entries have.
@@ -254,11 +318,12 @@ func (h *mentions) ownedBy(id uint16, name state.FrontendName) bool {
 }
 
 // still tells whether an id may stand for the backend as it did before: what its
-// row says is no backend that anybody wants, and whoever has it in a slot wants
-// this one.
-func (m *mender) still(id uint32, b state.Endpoint) bool {
-	if other, there := m.held.rows[id]; there {
-		if _, wanted := m.ids.Backends[other]; wanted {
+// row says is this backend, one that nobody wants, or one that has its own row
+// beside; and whoever has it in a slot wants this one.
+func (m *mender) still(id uint32, b state.Endpoint, known func(state.Endpoint) (uint32, bool)) bool {
+	if other, there := m.held.rows[id]; there && other != b {
+		own, ok := known(other)
+		if _, wanted := m.ids.Backends[other]; wanted && !(ok && own != id && m.held.rows[own] == other) {
 			return false
 		}
 	}

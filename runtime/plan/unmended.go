@@ -18,6 +18,7 @@ const (
 	whyFull      = "there is no room: entries are not removed to make some; raise the map's size in the values"
 	whyProgram   = "programs are the agent's to attach: a restart of it does"
 	whyTogether  = "what it needs is not confirmed yet, or could not be written either"
+	whyDoubt     = "two entries claim the same id or address, and which of them is damaged can't be told: a restart of the agent writes both"
 	whyNoBackend = "none of the backends that it should have is in the maps: what it leads to was left alone, as no backend at all is no better"
 )
 
@@ -36,6 +37,8 @@ func (m *mender) why(d Drift) string {
 		return whyDeletion
 	}
 	switch {
+	case m.doubtful[bare(d.Frontend)], m.doubtful[d.Backend]:
+		return whyDoubt
 	case m.needsID(d):
 		return whyNoID
 	case d.Want == "absent", d.Want == "no entry", d.Want == "no match", m.surplus(d):

@@ -135,8 +135,12 @@ func (r *Reconciler) inspect(ctx context.Context, repair *plan.Repair, more bool
 	for _, u := range repair.Left {
 		left[u.Key()] = true
 	}
-	unexplained := 0
+	unexplained, before := 0, r.seen
+	r.seen = map[string]sighting{} // one that has ended, and comes again, is a new one
 	for _, d := range result.Drifts {
+		if since, ok := before[d.Key()]; ok {
+			r.seen[d.Key()] = since
+		}
 		if !left[d.Key()] {
 			unexplained++
 		}
