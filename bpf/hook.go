@@ -179,10 +179,25 @@ func query(target int, attach ebpf.AttachType) ([]uint32, error) {
 // the kernel did not have it (4.15) to the library, which asks once more.
 func lacks(err error, capability string) error {
 	if errors.Is(err, unix.EPERM) || errors.Is(err, ebpf.ErrNotSupported) {
-		return fmt.Errorf("%w: it needs %s in the initial user namespace", err, capability)
+		return &lackError{err, capability}
 	}
 	return err
 }
+
+// lackError is a refusal for want of a capability. It is os.ErrPermission, which
+// the library's own error is not.
+type lackError struct {
+	error
+	capability string
+}
+
+// Error names the capability.
+func (e *lackError) Error() string {
+	return fmt.Sprintf("%s: it needs %s in the initial user namespace", e.error, e.capability)
+}
+
+// Unwrap gives what the kernel, or the library, said, and os.ErrPermission.
+func (e *lackError) Unwrap() []error { return []error{e.error, os.ErrPermission} }
 
 // filters gives the programs of a device's filters below clsact; without clsact
 // there are none.

@@ -212,7 +212,7 @@ func (f *runFlags) snapshots(settings *state.Settings) (func(context.Context) (*
 // well, or our own. Which maps
 // there are to be depends on the settings alone.
 func openStore(settings *state.Settings) (*store.Kernel, error) {
-	o := store.Options{CgroupRoot: settings.CgroupRoot, Hooks: true}
+	o := store.Options{CgroupRoot: settings.CgroupRoot, Hooks: true, SkipAttachments: true}
 	switch settings.Mode {
 	case state.Repair:
 		return store.OpenForRepair(settings.BPFRoot, settings.Layout, o)

@@ -36,6 +36,9 @@ func direction(attach string) string {
 // detached; of another's nothing is said, but that it hangs twice or works on
 // maps that nobody writes.
 func (d *differ) attachments() {
+	if d.have.AttachmentsUnread != nil {
+		return
+	}
 	held := map[place][]state.Attachment{}
 	for _, a := range d.have.Attachments {
 		held[placeOf(a)] = append(held[placeOf(a)], a)

@@ -48,7 +48,7 @@ func Diff(have *Have, want *state.State, known *layout.Ledger) (*Result, error) 
 func diff(have *Have, want *state.State, known *layout.Ledger) (*Result, error) {
 	tables, strange := layout.Sift(have.Tables)
 	held := have.Tables
-	have = &Have{Layout: have.Layout, Tables: tables, Maps: have.Maps, Attachments: have.Attachments, NoTCX: have.NoTCX, Devices: have.Devices}
+	have = &Have{Layout: have.Layout, Tables: tables, Maps: have.Maps, Attachments: have.Attachments, NoTCX: have.NoTCX, Devices: have.Devices, AttachmentsUnread: have.AttachmentsUnread}
 	dec, err := layout.Decode(have.Layout, have.Tables)
 	if err != nil {
 		return nil, err

@@ -30,6 +30,9 @@ type Have struct {
 	Maps []HeldMap
 	// Attachments are the programs' links as they are, dead ones included.
 	Attachments []state.Attachment
+	// AttachmentsUnread is why programs were not looked at; nil is that they were.
+	// Then nothing is said of them.
+	AttachmentsUnread error
 	// NoTCX tells that the kernel has no tcx: then filters below clsact are right.
 	NoTCX bool
 	// Devices are all devices of the network namespace that was read; none at all

@@ -201,7 +201,7 @@ func (r *Reconciler) round(ctx context.Context) Report {
 	}
 	report.Digest.Have = r.digestHave(have, result)
 	audited, notices, auditErr := r.cfg.Audit(ctx, have)
-	report.Notices = notices
+	report.Notices = append(notices, unread(have)...)
 	found := slices.Concat(result.Drifts, audited)
 	report.Drifts = r.confirm(found, report.Time)
 	report.Counts.Unconfirmed = len(found) - len(report.Drifts)

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"strings"
 
 	"plumbline.dev/plumbline/bpf/layout"
 	"plumbline.dev/plumbline/runtime/plan"
@@ -30,6 +31,18 @@ func suspend(report *Report) {
 	if len(report.Drifts) > 0 {
 		report.Status = Drifted
 	}
+}
+
+// unread says that programs were not looked at (I10).
+func unread(have *plan.Have) []state.Notice {
+	if have.AttachmentsUnread == nil {
+		return nil
+	}
+	return []state.Notice{{
+		Code: "audit/no-attachments", Severity: state.Info, Object: "attachments",
+		Message: "programs and where they hang are not judged: " + firstLine(have.AttachmentsUnread),
+		Hint:    "give the agent CAP_SYS_ADMIN: the kernel lets nobody else look programs up by id",
+	}}
 }
 
 // learn remembers the ids of a reading that was in sync. Those that Cilium has
@@ -156,4 +169,10 @@ func (r *Reconciler) inspect(ctx context.Context, repair *plan.Repair, more bool
 	default:
 		report.Status, report.Reason = Drifted, ReasonUnmended
 	}
+}
+
+// firstLine is the first of several errors: each device gives the same one.
+func firstLine(err error) string {
+	line, _, _ := strings.Cut(err.Error(), "\n")
+	return line
 }

@@ -21,6 +21,7 @@ type Kernel struct {
 	layout state.Layout
 	pins   pinSet
 	cgroup string // what programs should hang at
+	skip   bool   // attachments, where they may not be looked at
 	hooks  bool   // are asked beside the pinned links
 	// owned is set in mode own: then maps are ours, open for writing, under a lock.
 	owned   map[string]*ebpf.Map
@@ -51,6 +52,9 @@ type Options struct {
 	// Hooks has Read ask the cgroup and every device of this network namespace
 	// for Cilium's programs, beside the links that are pinned.
 	Hooks bool
+	// SkipAttachments has Read do without the programs' attachments where the
+	// process may not look at them, and say so in what it gives.
+	SkipAttachments bool
 	// Programs is how maps are compared and written.
 	Programs Programs
 }
@@ -67,7 +71,7 @@ func Open(dir string, l state.Layout, o Options) (*Kernel, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Kernel{layout: l, pins: pins, cgroup: o.CgroupRoot, hooks: o.Hooks, programs: o.Programs, known: map[layout.MapID]*known{}, afterMap: func(string) {}}, nil
+	return &Kernel{layout: l, pins: pins, cgroup: o.CgroupRoot, hooks: o.Hooks, skip: o.SkipAttachments, programs: o.Programs, known: map[layout.MapID]*known{}, afterMap: func(string) {}}, nil
 }
 
 // unsized is the number of entries of a map whose size follows from a node's

@@ -141,7 +141,20 @@ func loadMap(path string, o *ebpf.LoadPinOptions) (*ebpf.Map, error) {
 		l.Close()
 		return nil, &notMapError{"a link"}
 	}
-	return nil, err
+	return nil, withoutLeave(err)
+}
+
+// withoutLeave names the capability that the process lacks, where that is why.
+func withoutLeave(err error) error {
+	if !errors.Is(err, os.ErrPermission) {
+		return err
+	}
+	header := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
+	var data [2]unix.CapUserData
+	if unix.Capget(&header, &data[0]) == nil && data[unix.CAP_BPF/32].Effective&(1<<(unix.CAP_BPF%32)) == 0 {
+		return fmt.Errorf("%w: the process lacks CAP_BPF", err)
+	}
+	return fmt.Errorf("%w: the process has CAP_BPF, but may not open the pin: its user, %d, needs leave to read it", err, os.Geteuid())
 }
 
 func kindOf(m os.FileMode) string {

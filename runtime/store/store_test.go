@@ -26,6 +26,9 @@ import (
 // TestMain fails a run that leaks file descriptors: each is a map, a program or
 // a link that outlives its owner.
 func TestMain(m *testing.M) {
+	if version := os.Getenv(observeEnv); version != "" {
+		os.Exit(observe(version))
+	}
 	before := descriptors()
 	code := m.Run()
 	if after := descriptors(); code == 0 && len(after) > len(before) {
