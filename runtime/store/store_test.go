@@ -29,6 +29,12 @@ func TestMain(m *testing.M) {
 	if version := os.Getenv(observeEnv); version != "" {
 		os.Exit(observe(version))
 	}
+	if after := os.Getenv(crashEnv); after != "" {
+		os.Exit(crash(after))
+	}
+	if os.Getenv(dialEnv) != "" {
+		os.Exit(dial())
+	}
 	before := descriptors()
 	code := m.Run()
 	if after := descriptors(); code == 0 && len(after) > len(before) {
