@@ -4,6 +4,8 @@ package plan
 
 import (
 	"math/rand/v2"
+	"net/netip"
+	"slices"
 	"testing"
 
 	"plumbline.dev/plumbline/bpf/layout"
@@ -177,4 +179,27 @@ func TestRepairRemembersIDs(t *testing.T) {
 			}
 		}
 	})
+}
+
+// What a full map has no room for is left, with the reason, and so is all that
+// would refer to it.
+func TestRepairOfAFullMap(t *testing.T) {
+	name := state.FrontendName{Endpoint: state.Endpoint{Address: netip.MustParseAddr("10.96.0.1"), Port: 80, Protocol: state.TCP}}
+	b := state.Endpoint{Address: netip.MustParseAddr("10.244.0.1"), Port: 80, Protocol: state.TCP}
+	want := &state.State{
+		Layout: state.Cilium117, Backends: []state.Backend{{Endpoint: b}},
+		Frontends: []state.Frontend{{FrontendName: name, Type: state.ClusterIP, Backends: []state.Endpoint{b}}},
+	}
+	w := newWorld(mustEncode(t, want, sequentialLedger(want)))
+	delete(w[layout.Services4], string(layout.ServiceKey{FrontendName: name, Slot: 1}.Bytes()))
+	have := &Have{Layout: want.Layout, Tables: w.tables(), Maps: []HeldMap{{Map: state.Map{Name: layout.Services4.String(), MaxEntries: 2}, Entries: 1}}}
+	confirmed := mustDiff(t, have, want, nil).Drifts
+	if repair := mustMend(t, have, want, nil, confirmed); len(repair.Plan) != 1 {
+		t.Errorf("with room for one the plan is\n%s", repair.Plan)
+	}
+	have.Maps[0].Entries = 2
+	repair := mustMend(t, have, want, nil, confirmed)
+	if len(repair.Plan) > 0 || !slices.ContainsFunc(repair.Left, func(u Unmended) bool { return u.Kind == SlotGap && u.Why == whyFull }) {
+		t.Errorf("with no room the plan is\n%s, left %v", repair.Plan, repair.Left)
+	}
 }

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"maps"
 	"slices"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -247,4 +248,57 @@ func TestRepairForgetsIDsThatChanged(t *testing.T) {
 			t.Errorf("written %v, want the slot with backend 900", *wrote)
 		}
 	})
+}
+
+// A repair that fails, or dies, at any operation is taken up by the next agent,
+// which knows nothing of it: the maps come to what they were.
+func TestRepairSurvivesEveryFault(t *testing.T) {
+	for _, tookEffect := range []bool{false, true} {
+		for at := 1; ; at++ {
+			fired := false
+			synctest.Test(t, func(t *testing.T) { fired = repairWithFault(t, at, tookEffect) })
+			if !fired {
+				if at < 8 {
+					t.Errorf("%d operations are too few to show anything", at)
+				}
+				break
+			}
+		}
+	}
+}
+
+func repairWithFault(t *testing.T, at int, tookEffect bool) (fired bool) {
+	t.Helper()
+	s, _ := repairing(t, nil)
+	sound := contents(t, s.fake)
+	for _, slot := range []uint16{0, 1, 2} {
+		s.fake.Tamper(layout.Services4, slotKey(t, "10.96.0.10:53/UDP", slot), nil)
+	}
+	for key := range sound[layout.AffinityMatch] {
+		s.fake.Tamper(layout.AffinityMatch, []byte(key), nil)
+	}
+	faulty := &store.Faulty{Store: s.fake, At: at, TookEffect: tookEffect}
+	for range 2 { // the second agent starts after the fault
+		next := newSetting(t, state.Repair, func(c *Config) { c.Store = faulty })
+		for range 4 {
+			next.r.Round(context.Background())
+			time.Sleep(10 * time.Second)
+		}
+	}
+	if !contents(t, s.fake).equal(sound) {
+		t.Errorf("after a fault at operation %d the maps are not as they were", at)
+	}
+	return faulty.Fired()
+}
+
+// The grace is measured by a clock that nobody sets: a jump of the wall clock
+// confirms nothing, and puts nothing off.
+func TestGraceIsMonotonic(t *testing.T) {
+	s := newSetting(t, state.Observe, nil)
+	s.round(t, OutOfSync, ReasonUnconfirmed)
+	for key, seen := range s.r.seen {
+		if !strings.Contains(seen.since.String(), " m=") {
+			t.Errorf("%s was seen at %s, which the wall clock alone tells", key, seen.since)
+		}
+	}
 }

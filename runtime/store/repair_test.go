@@ -16,12 +16,14 @@ import (
 	"time"
 
 	"github.com/cilium/ebpf"
+	"golang.org/x/sys/unix"
 
 	"plumbline.dev/plumbline/bpf/layout"
 	"plumbline.dev/plumbline/runtime/internal/testvector"
 	"plumbline.dev/plumbline/runtime/plan"
 	"plumbline.dev/plumbline/runtime/reconcile"
 	"plumbline.dev/plumbline/runtime/store"
+	"plumbline.dev/plumbline/runtime/store/storetest"
 	"plumbline.dev/plumbline/schema/state"
 )
 
@@ -131,7 +133,7 @@ func damages(id layout.MapID, value []byte) map[string][]byte {
 	if id == layout.AffinityMatch || id == layout.SourceRange4 || id == layout.SourceRange6 {
 		return list // their values say nothing
 	}
-	for i := 0; i < len(value); i += 2 {
+	for i := 0; i < len(value); i += 3 {
 		changed := slices.Clone(value)
 		changed[i] ^= 1
 		list[fmt.Sprintf("change of byte %d", i)] = changed
@@ -262,5 +264,32 @@ func TestPrivilegedRepairOfReplacedPins(t *testing.T) {
 	}
 	if err := held[layout.Backends4].Lookup(row, new([12]byte)); !errors.Is(err, ebpf.ErrKeyNotExist) {
 		t.Errorf("the step before was carried out: %v", err)
+	}
+}
+
+// I1: a bpffs that is unmounted under a running agent is a failed read, whatever
+// the agent may write: nothing that was there is called absent.
+func TestPrivilegedInvariantI1UnmountedBPFFS(t *testing.T) {
+	root, _ := vectors(t, "1.18.6")
+	r, _ := repairing(t, root, "1.18.6", func(c *reconcile.Config) {
+		c.Repaired = func(s plan.Step) { t.Errorf("%s was written", s) }
+	})
+	s := settings(t)
+	ours, err := reconcile.New(reconcile.Config{Store: create(t, s, storetest.Maps()), Source: wanted{testvector.Want(t, "1.17.2")}, Mode: state.Own, Interval: time.Hour})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, dir := range []string{root, s.BPFRoot} {
+		if err := unix.Unmount(dir, unix.MNT_DETACH); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for name, agent := range map[string]*reconcile.Reconciler{"repair": r, "own": ours} {
+		for range 3 {
+			report := agent.Round(context.Background())
+			if report.Status != reconcile.Unknown || report.Applied > 0 || !errors.Is(report.Err, store.ErrNoPins) {
+				t.Errorf("mode %s came to %s (%s) %v, %d applied; want Unknown, and ErrNoPins", name, report.Status, report.Reason, report.Err, report.Applied)
+			}
+		}
 	}
 }
