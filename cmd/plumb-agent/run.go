@@ -114,7 +114,7 @@ func runAgent(e *env, f runFlags) error {
 		Heed: func(list []plan.Drift) []plan.Drift { return audit.Heed(settings.Audits, list) },
 		Mode: settings.Mode, Interval: settings.Interval.Duration, Grace: settings.Grace.Duration,
 		RepairEntries: settings.Limits.RepairEntries, Suspended: f.suspended(settings, log),
-		Jitter: f.jitter, AllowEmpty: f.allowEmpty, Report: sayRefused(kernel.Refused, log, func(r reconcile.Report) { watch(r); reporter(r) }), Log: log,
+		Jitter: f.jitter, AllowEmpty: f.allowEmpty, Report: sayRefused(kernel.Refused, log, func(r reconcile.Report) { notices(r.Notices); watch(r); reporter(r) }), Log: log,
 	})
 	if err != nil {
 		return err

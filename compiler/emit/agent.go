@@ -22,7 +22,7 @@ func agent(env *load.Environment, settings *state.Settings) object {
 			"--listen=" + listen(env, env.Agent.Port)},
 		"env":             append(apiServer(env), fromField("NODE_NAME", "spec.nodeName"), memoryLimit()),
 		"resources":       resources(env.Agent.Resources),
-		"securityContext": agentSecurity(settings.Mode),
+		"securityContext": agentSecurity(env, settings),
 		"volumeMounts":    mounts,
 		"ports":           []object{{"name": "metrics", "containerPort": int(env.Agent.Port), "protocol": "TCP"}},
 		"livenessProbe":   probe("/healthz", env.Agent.Port, 30),
@@ -52,15 +52,16 @@ func agent(env *load.Environment, settings *state.Settings) object {
 	}
 }
 
-// agentSecurity drops all that the mode does not need. It stays root: pins belong
-// to root and no one else may open them.
-func agentSecurity(mode state.Mode) object {
+// agentSecurity drops all that is not needed. It stays root: pins belong to root
+// and no one else may open them.
+func agentSecurity(env *load.Environment, settings *state.Settings) object {
+	byID := env.Agent.Programs || settings.LoadBalancer.Algorithm == state.Maglev
 	return object{
 		"runAsUser":                0,
 		"privileged":               false,
 		"allowPrivilegeEscalation": false,
 		"readOnlyRootFilesystem":   true,
-		"capabilities":             object{"drop": []string{"ALL"}, "add": capabilities(mode)},
+		"capabilities":             object{"drop": []string{"ALL"}, "add": capabilities(settings.Mode, byID, env.Agent.Programs)},
 	}
 }
 
@@ -70,17 +71,25 @@ func agentSecurity(mode state.Mode) object {
 //   - SYS_ADMIN is what the kernel asks for to open a map or a program by its id,
 //     whatever other capabilities are there (kernel/bpf/syscall.c,
 //     bpf_map_get_fd_by_id and bpf_prog_get_fd_by_id). A pinned link names its
-//     program by id, and a map of maps its inner ones: reading needs it.
+//     program by id, and a map of maps its inner ones, so that programs and Maglev
+//     tables can't be read without; plain maps can.
 //   - NET_ADMIN asks a cgroup or a device what hangs there; in mode own it also
 //     loads programs for sockets and attaches them.
 //   - PERFMON lets the verifier take the programs that write many entries at once.
 //
 // Nothing else is: not even files of other users can be read.
-func capabilities(mode state.Mode) []string {
-	if mode == state.Observe {
-		return []string{"BPF", "NET_ADMIN", "SYS_ADMIN"}
+func capabilities(mode state.Mode, byID, programs bool) []string {
+	list := []string{"BPF"}
+	if mode == state.Own || programs {
+		list = append(list, "NET_ADMIN")
 	}
-	return []string{"BPF", "NET_ADMIN", "PERFMON", "SYS_ADMIN"}
+	if mode != state.Observe {
+		list = append(list, "PERFMON")
+	}
+	if mode == state.Own || byID {
+		list = append(list, "SYS_ADMIN")
+	}
+	return list
 }
 
 // hostFolders are the bpffs and the cgroup hierarchy, at the paths that they have

@@ -64,8 +64,8 @@ func TestAgentRunsWhereNothingElseDoes(t *testing.T) {
 // write to the bpffs. The cgroups are nobody's to write.
 func TestAgentMayWhatItsModeNeeds(t *testing.T) {
 	for mode, want := range map[state.Mode][]corev1.Capability{
-		state.Observe: {"BPF", "NET_ADMIN", "SYS_ADMIN"},
-		state.Repair:  {"BPF", "NET_ADMIN", "PERFMON", "SYS_ADMIN"},
+		state.Observe: {"BPF"},
+		state.Repair:  {"BPF", "PERFMON"},
 		state.Own:     {"BPF", "NET_ADMIN", "PERFMON", "SYS_ADMIN"},
 	} {
 		c := agentOf(t, mode).Spec.Template.Spec.Containers[0]

@@ -7,6 +7,7 @@ package load
 type Agent struct {
 	Enabled     bool     `json:"enabled"`
 	Gate        bool     `json:"gate"`
+	Programs    bool     `json:"programs"`
 	Image       string   `json:"image"` // "" only where the agent is off
 	Namespace   string   `json:"namespace"`
 	PullSecrets []string `json:"pullSecrets"`
