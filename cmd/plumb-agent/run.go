@@ -8,8 +8,8 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net/netip"
 	"os"
+	"strings"
 	"sync"
 	"time"
 
@@ -21,7 +21,6 @@ import (
 	"plumbline.dev/plumbline/runtime/plan"
 	"plumbline.dev/plumbline/runtime/reconcile"
 	"plumbline.dev/plumbline/runtime/report"
-	"plumbline.dev/plumbline/runtime/source"
 	"plumbline.dev/plumbline/runtime/store"
 	"plumbline.dev/plumbline/schema/state"
 )
@@ -29,7 +28,9 @@ import (
 // runFlags are the flags of `plumb-agent run`.
 type runFlags struct {
 	datapath, bpffs, cgroupRoot, mode string
-	snapshot                          []string
+	snapshot, apiServers              []string
+	kubeconfig, context               string
+	inCluster                         bool
 	node, zone                        string
 	addresses                         []string
 	interval, grace                   time.Duration
@@ -56,13 +57,18 @@ takes over. SIGUSR1 asks for an audit at once. suspend, in the settings' file or
 a flag, has it write nothing and go on auditing; the file is read again each round.`,
 		Example: `  plumb build dev --only datapath >datapath.json
   plumb-agent run --datapath datapath.json --snapshot ./cluster --node worker-1
-  plumb-agent run --datapath datapath.json --snapshot ./cluster --node worker-1 --mode own --once`,
+  plumb-agent run --datapath datapath.json --snapshot ./cluster --node worker-1 --mode own --once
+  plumb-agent run --datapath datapath.json --kubeconfig agent.conf --node worker-1 --api-server 10.0.0.10:6443`,
 		Args: cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error { return runAgent(e, f) },
 	}
 	flags := command.Flags()
 	flags.StringVar(&f.datapath, "datapath", "", "`file` with the settings, as `plumb build ENV --only datapath` prints them")
 	flags.StringArrayVar(&f.snapshot, "snapshot", nil, "`folder` or file with the cluster's YAML; may be repeated")
+	flags.BoolVar(&f.inCluster, "in-cluster", false, "read the cluster from its API server, as the pod's service account")
+	flags.StringVar(&f.kubeconfig, "kubeconfig", "", "read the cluster from its API server, by this `file`")
+	flags.StringVar(&f.context, "context", "", "`name` of the kubeconfig's context; default: the current one")
+	flags.StringArrayVar(&f.apiServers, "api-server", nil, "`HOST:PORT` where the API server is dialled instead; may be repeated: the first that answers is taken")
 	flags.StringVar(&f.node, "node", "", "`name` of this node in the cluster")
 	flags.StringArrayVar(&f.addresses, "node-address", nil, "`address` of this node; default: those of its Node object")
 	flags.StringVar(&f.zone, "zone", "", "`zone` of this node; default: that of its Node object")
@@ -79,21 +85,20 @@ a flag, has it write nothing and go on auditing; the file is read again each rou
 	flags.StringVar(&f.listen, "listen", "", "`address` for /metrics, /healthz and /readyz, such as 127.0.0.1:9964; none by default")
 	flags.BoolVar(&f.profiles, "pprof", false, "serve /debug/pprof at --listen as well")
 	flags.StringVarP(&f.output, "output", "o", "text", "text: a line a round on stderr; json: each round's report on stdout as well")
-	for _, name := range []string{"datapath", "snapshot", "node"} {
-		if err := command.MarkFlagRequired(name); err != nil {
-			panic(err) // the flag was made above
-		}
-	}
+	command.MarkFlagsMutuallyExclusive("snapshot", "kubeconfig", "in-cluster")
 	return command
 }
 
 func runAgent(e *env, f runFlags) error {
 	log := slog.New(slog.NewTextHandler(e.stderr, nil))
+	if err := f.complete(); err != nil {
+		return err
+	}
 	settings, err := f.settings()
 	if err != nil {
 		return err
 	}
-	snapshots, err := f.snapshots(settings)
+	from, err := f.cluster(settings)
 	if err != nil {
 		return err
 	}
@@ -108,9 +113,9 @@ func runAgent(e *env, f runFlags) error {
 	}
 	reporter := f.reporter(e)
 	notices := noticeLog(log)
-	compiled := &reconcile.Compiled{Settings: settings, Snapshot: snapshots, Notices: notices}
+	from.compiled.Notices = notices
 	r, err := reconcile.New(reconcile.Config{
-		Store: kernel, Source: compiled, Audit: auditOf(settings, kernel, compiled, notices),
+		Store: kernel, Source: from.compiled, Audit: auditOf(settings, kernel, from.audited, notices),
 		Heed: func(list []plan.Drift) []plan.Drift { return audit.Heed(settings.Audits, list) },
 		Mode: settings.Mode, Interval: settings.Interval.Duration, Grace: settings.Grace.Duration,
 		RepairEntries: settings.Limits.RepairEntries, Suspended: f.suspended(settings, log),
@@ -119,18 +124,36 @@ func runAgent(e *env, f runFlags) error {
 	if err != nil {
 		return err
 	}
+	if err := from.start(e.ctx, r, log); err != nil {
+		return err
+	}
 	if f.once {
 		return onceErr(r.Round(e.ctx))
-	}
-	if f.watch && settings.Mode == state.Own {
-		failed := func(err error) { log.Error("changes may be seen at the next audit only", "error", err) }
-		if err := source.Watch(e.ctx, f.snapshot, r.Changed, failed); err != nil {
-			return err
-		}
 	}
 	stop := requests(e, r)
 	defer stop()
 	return r.Run(e.ctx)
+}
+
+// complete names every flag that is missing.
+func (f *runFlags) complete() error {
+	var missing []string
+	for _, flag := range []struct {
+		name string
+		set  bool
+	}{
+		{"--datapath", f.datapath != ""},
+		{"--node", f.node != ""},
+		{"one of --snapshot, --kubeconfig and --in-cluster", len(f.snapshot) > 0 || f.kubeconfig != "" || f.inCluster},
+	} {
+		if !flag.set {
+			missing = append(missing, flag.name)
+		}
+	}
+	if len(missing) > 0 {
+		return fmt.Errorf("missing: %s", strings.Join(missing, ", "))
+	}
+	return nil
 }
 
 // settings reads the settings' file and applies the flags.
@@ -185,29 +208,6 @@ func parseSettings(data []byte) (*state.Settings, error) {
 	return &settings, nil
 }
 
-// snapshots gives what reads the cluster's YAML and the node's devices, anew each
-// time.
-func (f *runFlags) snapshots(settings *state.Settings) (func(context.Context) (*state.Snapshot, []state.Notice, error), error) {
-	node := state.Node{Name: f.node, Zone: f.zone}
-	for _, text := range f.addresses {
-		address, err := netip.ParseAddr(text)
-		if err != nil {
-			return nil, fmt.Errorf("--node-address: %w", err)
-		}
-		node.Addresses = append(node.Addresses, address)
-	}
-	return func(context.Context) (*state.Snapshot, []state.Notice, error) {
-		node := node
-		if settings.Devices != nil && settings.Mode != state.Own {
-			var err error
-			if node.Devices, err = source.Devices(); err != nil {
-				return nil, nil, err
-			}
-		}
-		return source.Files(f.snapshot, node)
-	}, nil
-}
-
 // openStore opens the maps: those of Cilium for reading, or for single writes as
 // well, or our own. Which maps
 // there are to be depends on the settings alone.
@@ -225,7 +225,7 @@ func openStore(settings *state.Settings) (*store.Kernel, error) {
 
 // auditOf gives what compares the maps beside the load balancer's. In mode own no
 // Cilium runs, and there is nothing to audit.
-func auditOf(settings *state.Settings, kernel *store.Kernel, compiled *reconcile.Compiled, notices func([]state.Notice)) func(context.Context, *plan.Have) ([]plan.Drift, []state.Notice, error) {
+func auditOf(settings *state.Settings, kernel *store.Kernel, snapshot func() *state.Snapshot, notices func([]state.Notice)) func(context.Context, *plan.Have) ([]plan.Drift, []state.Notice, error) {
 	if settings.Mode == state.Own || settings.Audits == (state.Audits{}) {
 		return nil
 	}
@@ -234,7 +234,7 @@ func auditOf(settings *state.Settings, kernel *store.Kernel, compiled *reconcile
 		if err != nil {
 			return nil, nil, err
 		}
-		drifts, said := audit.Compare(settings, compiled.Last(), held)
+		drifts, said := audit.Compare(settings, snapshot(), held)
 		notices(said)
 		return drifts, said, nil
 	}
