@@ -7,10 +7,13 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net/netip"
+	"path/filepath"
 	"slices"
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/cilium/ebpf"
 
 	"plumbline.dev/plumbline/bpf/layout"
 	"plumbline.dev/plumbline/compiler/datapath"
@@ -117,33 +120,45 @@ func (c *cluster) reconciler(t *testing.T, s store.Store, change func(*Config)) 
 	return r
 }
 
-// Whatever changes, following it brings the kernel to where a round would.
+// Whatever changes, following it brings the store to where a round would.
 func TestFollowIsARound(t *testing.T) {
 	for seed := range uint64(40) {
 		c := newCluster(seed)
-		fake := c.fake()
-		reads := &counted{Store: fake}
-		r := c.reconciler(t, reads, nil)
-		if first := r.Round(t.Context()); first.Status != InSync {
-			t.Fatalf("seed %d: the first round came to %s: %v", seed, first.Status, first.Err)
+		c.followsAsARound(t, seed, c.fake())
+	}
+}
+
+// The same against kernels.
+func TestPrivilegedFollowIsARound(t *testing.T) {
+	for seed := range uint64(4) {
+		c := newCluster(seed)
+		c.followsAsARound(t, seed, c.kernel(t))
+	}
+}
+
+func (c *cluster) followsAsARound(t *testing.T, seed uint64, s store.Store) {
+	t.Helper()
+	reads := &counted{Store: s}
+	r := c.reconciler(t, reads, nil)
+	if first := r.Round(t.Context()); first.Status != InSync {
+		t.Fatalf("seed %d: the first round came to %s: %v", seed, first.Status, first.Err)
+	}
+	for step := range 40 {
+		c.change()
+		before := reads.reads
+		report := r.Follow(t.Context())
+		if report.Status != InSync || report.Err != nil || len(report.Drifts) > 0 {
+			t.Fatalf("seed %d, step %d: %s (%s) %v %v", seed, step, report.Status, report.Reason, report.Err, report.Drifts)
 		}
-		for step := range 40 {
-			c.change()
-			before := reads.reads
-			report := r.Follow(t.Context())
-			if report.Status != InSync || report.Err != nil || len(report.Drifts) > 0 {
-				t.Fatalf("seed %d, step %d: %s (%s) %v %v", seed, step, report.Status, report.Reason, report.Err, report.Drifts)
-			}
-			if reads.reads != before {
-				t.Fatalf("seed %d, step %d: the change was not followed: the kernel was read", seed, step)
-			}
-			holds(t, fake, c.state())
-			if c.random.IntN(8) > 0 {
-				continue
-			}
-			if round := r.Round(t.Context()); round.Status != InSync || round.Applied > 0 || round.Counts != report.Counts {
-				t.Fatalf("seed %d, step %d: a round finds what was followed %s, %d applied, counts %+v, want %+v", seed, step, round.Status, round.Applied, round.Counts, report.Counts)
-			}
+		if reads.reads != before {
+			t.Fatalf("seed %d, step %d: the change was not followed: the kernel was read", seed, step)
+		}
+		holds(t, s, c.state())
+		if c.random.IntN(8) > 0 {
+			continue
+		}
+		if round := r.Round(t.Context()); round.Status != InSync || round.Applied > 0 || round.Counts != report.Counts {
+			t.Fatalf("seed %d, step %d: a round finds what was followed %s, %d applied, counts %+v, want %+v", seed, step, round.Status, round.Applied, round.Counts, report.Counts)
 		}
 	}
 }
@@ -232,18 +247,49 @@ func TestFollowDoesNotEmpty(t *testing.T) {
 	holds(t, fake, c.state())
 }
 
+// tampered is a store whose entries can be taken away behind its back.
+type tampered struct {
+	store.Store
+	remove func(layout.MapID, []byte) error
+}
+
 // I5 under churn: ten minutes of fifty changes a second, and no drift is reported
 // but the one that was made, within an interval and the grace.
 func TestInvariantI5UnderChurn(t *testing.T) {
+	c := newCluster(11)
+	fake := c.fake()
+	c.churn(t, tampered{fake, func(id layout.MapID, key []byte) error {
+		fake.Tamper(id, key, nil)
+		return nil
+	}})
+}
+
+// The same against a kernel.
+func TestPrivilegedInvariantI5UnderChurn(t *testing.T) {
+	c := newCluster(11)
+	k := c.kernel(t)
+	c.churn(t, tampered{k, func(id layout.MapID, key []byte) error {
+		m, err := ebpf.LoadPinnedMap(filepath.Join(c.settings.BPFRoot, store.OwnPins, id.String()), nil)
+		if err != nil {
+			return err
+		}
+		defer m.Close()
+		return m.Delete(key)
+	}})
+}
+
+func (c *cluster) churn(t *testing.T, s tampered) {
 	synctest.Test(t, func(t *testing.T) {
-		c := newCluster(11)
-		fake := c.fake()
 		var confirmed []string
 		var at time.Time
-		r := c.reconciler(t, fake, func(cfg *Config) {
+		var rounds, faults int
+		r := c.reconciler(t, s, func(cfg *Config) {
 			cfg.Report = func(report Report) {
-				if report.Reason != ReasonApplied && report.Reason != ReasonInSync {
-					t.Log(report.Time.Format("15:04:05.00"), report.Status, report.Reason, report.Err, report.Counts, report.Planned, report.Applied, len(report.Drifts))
+				if report.Err != nil {
+					faults++
+				}
+				if report.Digest.Have != "" {
+					rounds++
 				}
 				for _, d := range report.Drifts {
 					confirmed, at = append(confirmed, d.Frontend), time.Now()
@@ -257,27 +303,32 @@ func TestInvariantI5UnderChurn(t *testing.T) {
 		c.services["s63"] = []state.EndpointSpec{{Addresses: []netip.Addr{netip.MustParseAddr("10.244.63.1")}}} // never changes again
 		r.Changed()
 		synctest.Wait()
-		var tampered time.Time
+		var since time.Time
 		for i := range 10 * 60 * 50 {
 			time.Sleep(20 * time.Millisecond)
 			c.change()
 			r.Changed()
 			synctest.Wait()
 			if i == 5*60*50 {
-				fake.Tamper(layout.Services4, slotKey(t, "10.96.0.64:80/TCP", 1), nil)
-				tampered = time.Now()
+				if err := s.remove(layout.Services4, slotKey(t, "10.96.0.64:80/TCP", 1)); err != nil {
+					t.Fatal(err)
+				}
+				since = time.Now()
 			}
 		}
 		cancel()
-		if err := <-ended; err != nil {
-			t.Errorf("Run gave %v", err)
+		if err := <-ended; err != nil || faults > 0 {
+			t.Errorf("Run gave %v, %d reports had an error", err, faults)
+		}
+		if rounds < 10 {
+			t.Errorf("%d rounds in ten minutes, want ten at least", rounds)
 		}
 		if len(confirmed) == 0 || slices.ContainsFunc(confirmed, func(f string) bool { return f != "10.96.0.64:80/TCP" }) {
 			t.Errorf("drift of %v was reported, want that of 10.96.0.64:80/TCP alone", confirmed)
 		}
-		if age, most := at.Sub(tampered), time.Minute+10*time.Second; age > most {
+		if age, most := at.Sub(since), time.Minute+10*time.Second; age > most {
 			t.Errorf("the fault was found after %s, want %s at most", age, most)
 		}
-		holds(t, fake, c.state())
+		holds(t, s, c.state())
 	})
 }

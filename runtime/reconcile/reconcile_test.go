@@ -84,13 +84,13 @@ func (s *setting) round(t *testing.T, status Status, reason Reason) Report {
 }
 
 // holds compares what the fake holds with a State, names and slot order aside.
-func holds(t *testing.T, fake *store.Fake, text string) {
+func holds(t *testing.T, s store.Store, text string) {
 	t.Helper()
 	want, err := state.Parse(text)
 	if err != nil {
 		t.Fatal(err)
 	}
-	have, err := fake.Read(context.Background())
+	have, err := s.Read(context.Background())
 	if err != nil {
 		t.Fatal(err)
 	}
