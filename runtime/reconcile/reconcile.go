@@ -149,7 +149,8 @@ func (r *Reconciler) pause(report Report) time.Duration {
 }
 
 // wait follows changes until the next round is due, or ctx has ended. Changes do
-// not put the round off.
+// not put the round off, nor draw its time anew: of many draws the least would win,
+// and busy nodes audit all at once.
 func (r *Reconciler) wait(ctx context.Context, pause time.Duration) (ended bool) {
 	timer, due := time.NewTimer(pause), time.Now().Add(pause)
 	defer timer.Stop()
@@ -162,8 +163,11 @@ func (r *Reconciler) wait(ctx context.Context, pause time.Duration) (ended bool)
 		case <-timer.C:
 			return false
 		case <-r.news:
-			if earlier := time.Now().Add(r.pause(r.Follow(ctx))); earlier.Before(due) {
-				due = earlier
+			if r.Follow(ctx).Counts.Unconfirmed == 0 {
+				continue
+			}
+			if confirm := time.Now().Add(r.cfg.Grace); confirm.Before(due) {
+				due = confirm
 				timer.Reset(time.Until(due))
 			}
 		}
