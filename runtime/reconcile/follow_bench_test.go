@@ -1,0 +1,256 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package reconcile
+
+import (
+	"context"
+	"fmt"
+	"net/netip"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/cilium/ebpf"
+
+	"plumbline.dev/plumbline/bpf/layout"
+	"plumbline.dev/plumbline/compiler/datapath"
+	"plumbline.dev/plumbline/runtime/internal/testkernel"
+	"plumbline.dev/plumbline/runtime/plan"
+	"plumbline.dev/plumbline/runtime/store"
+	"plumbline.dev/plumbline/schema/state"
+)
+
+// The size that benchmarks speak of: services, and endpoints of each. It makes
+// 220,000 entries.
+const benchServices, benchEndpoints = 10000, 10
+
+func benchSnapshot() *state.Snapshot {
+	s := &state.Snapshot{Node: state.Node{Name: "worker", Addresses: []netip.Addr{netip.MustParseAddr("192.0.2.1")}}}
+	for i := range benchServices {
+		name := fmt.Sprintf("s%05d", i)
+		s.Services = append(s.Services, state.Service{
+			Namespace: "bench", Name: name, Type: "ClusterIP", ClusterIPs: []netip.Addr{netip.AddrFrom4([4]byte{10, 96, byte(i >> 8), byte(i)})},
+			Ports: []state.ServicePort{{Protocol: state.TCP, Port: 80}},
+		})
+		slice := state.EndpointSlice{Namespace: "bench", Name: name, Service: name, Ports: []state.EndpointPort{{Protocol: state.TCP, Port: 8080}}}
+		for e := range benchEndpoints {
+			n := i*benchEndpoints + e
+			a := netip.AddrFrom4([4]byte{10, 128 + byte(n>>16), byte(n >> 8), byte(n)})
+			slice.Endpoints = append(slice.Endpoints, state.EndpointSpec{Addresses: []netip.Addr{a}})
+		}
+		s.Slices = append(s.Slices, slice)
+	}
+	return s
+}
+
+// recorded keeps the steps of the last Apply.
+type recorded struct {
+	store.Store
+	steps []plan.Step
+}
+
+func (r *recorded) Apply(ctx context.Context, steps []plan.Step) (int, error) {
+	r.steps = steps
+	return r.Store.Apply(ctx, steps)
+}
+
+// bench is an agent of that size, in sync, and what changes beside it.
+type bench struct {
+	*Reconciler
+	snapshot *state.Snapshot
+	delta    *state.Delta
+	settings *state.Settings
+	recorded
+	deltas bool
+	round  int
+	remove func() error
+}
+
+// end ends the agent, and removes its maps.
+func (n *bench) end(b *testing.B) {
+	b.Helper()
+	if err := n.remove(); err != nil {
+		b.Error(err)
+	}
+}
+
+// newBench makes it. The source gives Deltas as a watch of the API server does, or
+// whole Snapshots, as files do.
+func newBench(b *testing.B, deltas bool) *bench {
+	b.Helper()
+	testkernel.Require(b)
+	n := &bench{deltas: deltas, snapshot: benchSnapshot(), settings: newCluster(1).settings}
+	n.settings.Maps = state.MapSettings{Services: 1 << 18, Backends: 1 << 18, ReverseNAT: 1 << 18, Affinity: 1024, SourceRanges: 1024, Maglev: 1024, SocketReverse: 1024}
+	n.settings.BPFRoot, n.settings.CgroupRoot = testkernel.BPFFS(b), testkernel.Cgroup(b)
+	n.delta = state.Whole(n.snapshot)
+	want, _ := datapath.Compile(n.settings, &state.Snapshot{})
+	kernel, err := store.Create(n.settings, want.Maps)
+	if err != nil {
+		b.Fatal(err)
+	}
+	n.recorded.Store, n.remove = kernel, kernel.Remove
+	source := &Compiled{Settings: n.settings}
+	if deltas {
+		source.Delta = func(context.Context) (*state.Delta, []state.Notice, error) { return n.delta, nil, nil }
+	} else {
+		source.Snapshot = func(context.Context) (*state.Snapshot, []state.Notice, error) { return n.snapshot, nil, nil }
+	}
+	n.Reconciler, err = New(Config{Store: &n.recorded, Source: source, Mode: state.Own, Interval: time.Hour, Grace: time.Minute})
+	if err != nil {
+		b.Fatal(err)
+	}
+	for range 2 { // the second reads by programs
+		if r := n.Round(context.Background()); r.Status != InSync || r.Err != nil {
+			b.Fatal(r.Status, r.Err)
+		}
+		n.delta = &state.Delta{}
+	}
+	return n
+}
+
+// change takes an endpoint of a service away, and another time gives it back.
+func (n *bench) change() {
+	i := (n.round / 2 * 7919) % len(n.snapshot.Slices)
+	slice := n.snapshot.Slices[i]
+	if n.round%2 == 0 {
+		slice.Endpoints = slice.Endpoints[:benchEndpoints-1]
+	} else {
+		slice.Endpoints = slice.Endpoints[:benchEndpoints]
+	}
+	n.round++
+	if n.deltas {
+		n.delta = &state.Delta{}
+		n.delta.SetSlice(state.Name{Namespace: slice.Namespace, Name: slice.Name}, &slice)
+		return
+	}
+	s := *n.snapshot
+	s.Slices = slices.Clone(s.Slices)
+	s.Slices[i] = slice
+	n.snapshot = &s
+}
+
+// BenchmarkPrivilegedFollow changes one endpoint of 100,000: from the change at the
+// source to the last write into the kernel, against the same writes as plain
+// system calls, in turn.
+func BenchmarkPrivilegedFollow(b *testing.B) {
+	for _, name := range []string{"delta", "snapshot"} {
+		b.Run(name, func(b *testing.B) {
+			n := newBench(b, name == "delta")
+			defer n.end(b)
+			maps := n.rawMaps(b)
+			var followed, raw []time.Duration
+			count := map[string]int{"delta": 2000, "snapshot": 20}[name]
+			steps := 0
+			for b.Loop() {
+				for range count {
+					n.change()
+					begin := time.Now()
+					report := n.Follow(context.Background())
+					followed = append(followed, time.Since(begin))
+					if report.Reason != ReasonApplied || report.Err != nil || report.Digest.Have != "" {
+						b.Fatal(report.Status, report.Reason, report.Err, report.Digest)
+					}
+					steps += len(n.steps)
+					raw = append(raw, maps.again(b, n.steps))
+				}
+			}
+			b.ReportMetric(0, "ns/op")
+			b.ReportMetric(float64(steps)/float64(len(followed)), "steps")
+			b.ReportMetric(micro(followed, 0.5), "p50-us")
+			b.ReportMetric(micro(followed, 0.99), "p99-us")
+			b.ReportMetric(micro(raw, 0.5), "raw-p50-us")
+			b.ReportMetric(micro(followed, 0.5)/micro(raw, 0.5), "follow/raw")
+		})
+	}
+}
+
+func micro(list []time.Duration, q float64) float64 {
+	list = slices.Sorted(slices.Values(list))
+	return float64(list[min(int(q*float64(len(list))), len(list)-1)]) / 1e3
+}
+
+type rawMaps map[layout.MapID]*ebpf.Map
+
+// rawMaps are maps of the same kind, which hold the same.
+func (n *bench) rawMaps(b *testing.B) rawMaps {
+	b.Helper()
+	have, err := n.recorded.Read(context.Background())
+	if err != nil {
+		b.Fatal(err)
+	}
+	maps := rawMaps{}
+	for _, id := range []layout.MapID{layout.Services4, layout.Backends4, layout.ReverseNAT4} {
+		pinned, err := ebpf.LoadPinnedMap(filepath.Join(n.settings.BPFRoot, store.OwnPins, id.String()), nil)
+		if err != nil {
+			b.Fatal(err)
+		}
+		m, err := ebpf.NewMap(&ebpf.MapSpec{Type: pinned.Type(), KeySize: pinned.KeySize(), ValueSize: pinned.ValueSize(), MaxEntries: pinned.MaxEntries(), Flags: pinned.Flags()})
+		pinned.Close()
+		if err != nil {
+			b.Fatal(err)
+		}
+		b.Cleanup(func() { m.Close() })
+		for key, value := range have.Tables[id].All() {
+			if err := m.Put(key, value); err != nil {
+				b.Fatal(err)
+			}
+		}
+		maps[id] = m
+	}
+	return maps
+}
+
+// again carries steps out by a system call each, and says how long that took.
+func (maps rawMaps) again(b *testing.B, steps []plan.Step) time.Duration {
+	b.Helper()
+	begin := time.Now()
+	for i := range steps {
+		var err error
+		if m := maps[steps[i].Map]; steps[i].Op == plan.Put {
+			err = m.Put(steps[i].Key, steps[i].New)
+		} else {
+			err = m.Delete(steps[i].Key)
+		}
+		if err != nil {
+			b.Fatal(err)
+		}
+	}
+	return time.Since(begin)
+}
+
+// BenchmarkPrivilegedAgentMemory says what an agent of that size keeps: live heap
+// with the Snapshot, the State, the compiler and the entries as they were read, at
+// first, and after 20,000 changes and a round.
+func BenchmarkPrivilegedAgentMemory(b *testing.B) {
+	const mebibyte = 1 << 20
+	for b.Loop() {
+		before := liveHeap()
+		n := newBench(b, true)
+		first := liveHeap() - before
+		for range 2 * benchServices {
+			n.change()
+			if r := n.Follow(context.Background()); r.Err != nil {
+				b.Fatal(r.Err)
+			}
+		}
+		n.delta = &state.Delta{}
+		if r := n.Round(context.Background()); r.Status != InSync {
+			b.Fatal(r.Status, r.Err)
+		}
+		b.ReportMetric(0, "ns/op")
+		b.ReportMetric(float64(first)/mebibyte, "MiB")
+		b.ReportMetric(float64(liveHeap()-before)/mebibyte, "churned-MiB")
+		runtime.KeepAlive(n)
+		n.end(b)
+	}
+}
+
+func liveHeap() int {
+	runtime.GC()
+	runtime.GC()
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return int(m.HeapAlloc)
+}
