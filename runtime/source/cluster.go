@@ -18,6 +18,7 @@ import (
 	"k8s.io/apimachinery/pkg/fields"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/util/wait"
 	apiwatch "k8s.io/apimachinery/pkg/watch"
 	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/kubernetes"
@@ -39,6 +40,9 @@ type ClusterConfig struct {
 	// Settings say which resources count beside Services, EndpointSlices, the Node
 	// and its pods.
 	Settings *state.Settings
+	// Retry is how the API server is tried again; nil is client-go's way, with up to
+	// a minute between two tries: a fleet must not fall on it when it comes back.
+	Retry *wait.Backoff
 	// Changed is called whenever there is something new; it must not block.
 	Changed func()
 }
@@ -133,7 +137,7 @@ func (c *Cluster) watch(ctx context.Context, name string, kind any, take func(*s
 	c.resources = append(c.resources, r)
 	c.unsynced++
 	c.mutex.Unlock()
-	reflector := cache.NewReflectorWithOptions(watched{lw, r}, kind, r, cache.ReflectorOptions{Name: "plumbline " + name})
+	reflector := cache.NewReflectorWithOptions(watched{lw, r}, kind, r, cache.ReflectorOptions{Name: "plumbline " + name, Backoff: c.cfg.Retry})
 	go reflector.RunWithContext(ctx)
 }
 

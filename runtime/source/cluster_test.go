@@ -16,6 +16,7 @@ import (
 	"testing"
 	"time"
 
+	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
 
@@ -37,6 +38,7 @@ func newAPIServer(t *testing.T) (*apiServer, *rest.Config) {
 	a := &apiServer{version: 1, objects: map[string]map[string]map[string]any{}, watches: map[chan []byte]string{}}
 	server := httptest.NewServer(a)
 	t.Cleanup(func() {
+		a.setDown(true)
 		a.cut()
 		server.CloseClientConnections()
 		server.Close()
@@ -171,7 +173,7 @@ func follow(t *testing.T, cfg *rest.Config) *follower {
 		t.Fatal(err)
 	}
 	f := &follower{t: t, changed: make(chan struct{}, 1)}
-	f.cluster = Start(t.Context(), ClusterConfig{Client: client, Node: state.Node{Name: "n1"}, Settings: &state.Settings{Mode: state.Own}, Changed: func() {
+	f.cluster = Start(t.Context(), ClusterConfig{Client: client, Node: state.Node{Name: "n1"}, Settings: &state.Settings{Mode: state.Own}, Retry: &wait.Backoff{Duration: 10 * time.Millisecond}, Changed: func() {
 		select {
 		case f.changed <- struct{}{}:
 		default:

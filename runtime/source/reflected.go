@@ -135,8 +135,12 @@ func (r *reflected) fails(err error) {
 	}
 	r.mutex.Lock()
 	defer r.mutex.Unlock()
+	before := r.err
 	if r.err = err; unknown {
 		r.err = nil
+	}
+	if before != nil && r.err == nil {
+		r.signal() // what came meanwhile was held back
 	}
 }
 
@@ -164,7 +168,8 @@ func (w watched) ListWithContext(ctx context.Context, o metav1.ListOptions) (run
 // WatchWithContext watches, and notes whether it could.
 func (w watched) WatchWithContext(ctx context.Context, o metav1.ListOptions) (apiwatch.Interface, error) {
 	events, err := cache.ToWatcherWithContext(w.ListerWatcher).WatchWithContext(ctx, o)
-	if !apierrors.IsResourceExpired(err) && !apierrors.IsGone(err) { // a list follows
+	streamed := o.SendInitialEvents != nil && apierrors.IsInvalid(err) // which this API server can't
+	if !streamed && !apierrors.IsResourceExpired(err) && !apierrors.IsGone(err) { // or else a list follows
 		w.of.fails(err)
 	}
 	return events, err
