@@ -10,7 +10,7 @@ ARCHITECTURES := amd64 arm64
 .PHONY: help build image test demo generate golden verify lint bench fuzz
 
 help: ## this list
-	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 10
+	@sed -n 's/^\([a-z0-9-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 10
 
 build: ## all binaries, in bin/
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o $(BIN)/ ./cmd/...
@@ -23,6 +23,9 @@ image: ## the agent's image for amd64 and arm64, an OCI layout in bin/image; nee
 
 test: ## every test; kernel tests run as root and must not be skipped there
 	PLUMB_REQUIRE_KERNEL=$(PLUMB_REQUIRE_KERNEL) $(GO) test ./...
+
+test-e2e: ## with a real API server, Flux and this kernel; builds those first (cold, 10 minutes and more)
+	tools=$$(test/e2e/tools/build) && PLUMB_REQUIRE_KERNEL=$(PLUMB_REQUIRE_KERNEL) PLUMB_E2E_TOOLS=$$tools $(GO) test -C test/e2e -trimpath -count=1 -timeout 20m $(E2EFLAGS) .
 
 demo: build ## compile, run, break, see, mend: on this machine, no cluster
 	$(BIN)/plumb demo $(DEMOFLAGS)

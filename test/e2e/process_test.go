@@ -1,0 +1,97 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package e2e
+
+import (
+	"bytes"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// root is the project's.
+const root = "../.."
+
+// process is a program that a test runs, with what it says.
+type process struct {
+	name string
+	cmd  *exec.Cmd
+	log  string        // a file
+	done chan struct{} // closed once it has ended
+}
+
+// tool is the path of one of the tools.
+func tool(name string) string { return filepath.Join(os.Getenv(envTools), name) }
+
+// binary is the path of one of Plumbline's own programs.
+func binary(name string) string { return filepath.Join(os.Getenv(envBinaries), name) }
+
+// start starts a program. It is killed with the test at the latest; where that has
+// failed, the end of what the program said is shown.
+func start(t *testing.T, env []string, path string, args ...string) *process {
+	t.Helper()
+	p := &process{name: filepath.Base(path), done: make(chan struct{})}
+	out, err := os.CreateTemp(t.TempDir(), p.name+"-*.log")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer out.Close()
+	p.log = out.Name()
+	p.cmd = exec.Command(path, args...)
+	p.cmd.Env = append([]string{"PATH=" + os.Getenv("PATH"), "HOME=" + t.TempDir()}, env...)
+	p.cmd.Stdout, p.cmd.Stderr = out, out
+	if err := p.cmd.Start(); err != nil {
+		t.Fatalf("start %s: %v", p.name, err)
+	}
+	go func() {
+		p.cmd.Wait()
+		close(p.done)
+	}()
+	t.Cleanup(func() {
+		p.kill()
+		if t.Failed() {
+			t.Logf("%s said at last:\n%s", p.name, p.tail(4000))
+		}
+	})
+	return p
+}
+
+// kill ends it at once, as a crash does.
+func (p *process) kill() {
+	p.cmd.Process.Kill()
+	<-p.done
+}
+
+// stop asks it to end, as a kubelet does.
+func (p *process) stop(t *testing.T) {
+	t.Helper()
+	p.cmd.Process.Signal(syscall.SIGTERM)
+	select {
+	case <-p.done:
+	case <-time.After(30 * time.Second):
+		p.kill()
+		t.Errorf("%s did not end within 30 s of SIGTERM", p.name)
+	}
+}
+
+func (p *process) said(t *testing.T) string {
+	t.Helper()
+	data, err := os.ReadFile(p.log)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(data)
+}
+
+func (p *process) tail(n int) []byte {
+	data, _ := os.ReadFile(p.log)
+	if len(data) <= n {
+		return data
+	}
+	data = data[len(data)-n:]
+	_, data, _ = bytes.Cut(data, []byte("\n"))
+	return data
+}
