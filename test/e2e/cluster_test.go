@@ -57,7 +57,7 @@ func newCluster(t *testing.T) *cluster {
 	}
 	url := fmt.Sprintf("http://127.0.0.1:%d", etcdPort)
 	peer := fmt.Sprintf("http://127.0.0.1:%d", etcdPort+1)
-	c.etcd = start(t, nil, tool("etcd"), "--data-dir", filepath.Join(c.dir, "etcd"), "--unsafe-no-fsync", "--log-level", "warn",
+	c.etcd = start(t, nil, tool("etcd"), "--data-dir", filepath.Join(c.dir, "etcd"), "--unsafe-no-fsync", "--log-level", "error",
 		"--listen-client-urls", url, "--advertise-client-urls", url,
 		"--listen-peer-urls", peer, "--initial-advertise-peer-urls", peer, "--initial-cluster", "default="+peer)
 	c.startAPI(t)

@@ -161,7 +161,9 @@ func tarball(t *testing.T, files map[string][]byte) []byte {
 }
 
 // kustomization is a Kustomization of Flux.
-func kustomization(name string) resource { return named(apiKustomize, "Kustomization", fluxNamespace, name) }
+func kustomization(name string) resource {
+	return named(apiKustomize, "Kustomization", fluxNamespace, name)
+}
 
 // applied is that a Kustomization is Ready at a revision.
 func applied(revision string) func(resource) bool {

@@ -3,6 +3,7 @@ module plumbline.dev/plumbline/test/e2e
 go 1.26.0
 
 require (
+	github.com/cilium/ebpf v0.22.0
 	github.com/fluxcd/kustomize-controller/api v1.9.5
 	github.com/fluxcd/source-controller/api v1.9.6
 	github.com/vishvananda/netlink v1.3.1

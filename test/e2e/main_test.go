@@ -88,6 +88,9 @@ func isolated() (int, error) {
 		return 0, err
 	}
 	defer os.RemoveAll(dir)
+	if err := os.Chmod(dir, 0o755); err != nil { // the controller is not root
+		return 0, err
+	}
 	build := exec.Command("go", "build", "-o", dir, "./cmd/plumb", "./cmd/plumb-agent")
 	build.Dir = root
 	build.Stderr = os.Stderr
@@ -117,6 +120,9 @@ func enter() error {
 	return errors.Join(
 		wrap("keep mounts to ourselves", unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, "")),
 		wrap("mount /proc", unix.Mount("proc", "/proc", "proc", 0, "")),
+		// What a pod finds below /run, Cilium's files and a token, is the tests' own.
+		wrap("mount /run", unix.Mount("tmpfs", "/run", "tmpfs", 0, "mode=0755")),
+		wrap("make a place for tokens", os.MkdirAll(secrets, 0o755)),
 		wrap("loopback", netlink.LinkSetUp(lo)),
 		wrap("eth0", makeDevice("eth0", nodeAddress+"/24")),
 	)

@@ -4,12 +4,16 @@ package e2e
 
 import (
 	"bytes"
+	"context"
+	"errors"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"syscall"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // root is the project's.
@@ -33,7 +37,15 @@ func binary(name string) string { return filepath.Join(os.Getenv(envBinaries), n
 // failed, the end of what the program said is shown.
 func start(t *testing.T, env []string, path string, args ...string) *process {
 	t.Helper()
-	p := &process{name: filepath.Base(path), done: make(chan struct{})}
+	return startWith(t, nil, env, filepath.Base(path), path, args...)
+}
+
+// ownMounts gives a process mounts that no other sees.
+var ownMounts = &syscall.SysProcAttr{Cloneflags: unix.CLONE_NEWNS}
+
+func startWith(t *testing.T, attr *syscall.SysProcAttr, env []string, name, path string, args ...string) *process {
+	t.Helper()
+	p := &process{name: name, done: make(chan struct{})}
 	out, err := os.CreateTemp(t.TempDir(), p.name+"-*.log")
 	if err != nil {
 		t.Fatal(err)
@@ -42,7 +54,7 @@ func start(t *testing.T, env []string, path string, args ...string) *process {
 	p.log = out.Name()
 	p.cmd = exec.Command(path, args...)
 	p.cmd.Env = append([]string{"PATH=" + os.Getenv("PATH"), "HOME=" + t.TempDir()}, env...)
-	p.cmd.Stdout, p.cmd.Stderr = out, out
+	p.cmd.Stdout, p.cmd.Stderr, p.cmd.SysProcAttr = out, out, attr
 	if err := p.cmd.Start(); err != nil {
 		t.Fatalf("start %s: %v", p.name, err)
 	}
@@ -84,6 +96,17 @@ func (p *process) said(t *testing.T) string {
 		t.Fatal(err)
 	}
 	return string(data)
+}
+
+// await waits for the process to have said something.
+func (p *process) await(t *testing.T, what string, ok func(said string) bool) {
+	t.Helper()
+	poll(t, p, what, func(context.Context) error {
+		if !ok(p.said(t)) {
+			return errors.New("not said yet")
+		}
+		return nil
+	})
 }
 
 func (p *process) tail(n int) []byte {

@@ -1,0 +1,100 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package e2e
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+)
+
+// service is a Service of the cluster with its endpoints.
+type service struct {
+	namespace, name, address string
+	endpoints                []string
+}
+
+// frontend is where the service is reached.
+func (s service) frontend() string { return s.address + ":80" }
+
+func (s service) manifests() string {
+	var endpoints []string
+	for _, address := range s.endpoints {
+		endpoints = append(endpoints, fmt.Sprintf("{addresses: [%q], conditions: {ready: true}}", address))
+	}
+	return fmt.Sprintf(`apiVersion: v1
+kind: Service
+metadata: {namespace: %[1]s, name: %[2]s}
+spec: {type: ClusterIP, clusterIP: %[3]s, clusterIPs: [%[3]s], ports: [{name: http, port: 80, targetPort: 8080, protocol: TCP}]}
+---
+apiVersion: discovery.k8s.io/v1
+kind: EndpointSlice
+metadata: {namespace: %[1]s, name: %[2]s-1, labels: {kubernetes.io/service-name: %[2]s}}
+addressType: IPv4
+ports: [{name: http, port: 8080, protocol: TCP}]
+endpoints: [%[4]s]
+`, s.namespace, s.name, s.address, strings.Join(endpoints, ", "))
+}
+
+// nodeManifest is this machine, as a node of the cluster.
+const nodeManifest = "apiVersion: v1\nkind: Node\nmetadata: {name: %s, labels: {kubernetes.io/os: linux}}\nstatus: {addresses: [{type: InternalIP, address: %s}]}\n"
+
+// addNode makes this machine a node of the cluster, under a name.
+func (c *cluster) addNode(t *testing.T, name string) {
+	t.Helper()
+	n := &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: name, Labels: map[string]string{"kubernetes.io/os": "linux"}}}
+	c.create(t, n)
+	n.Status.Addresses = []corev1.NodeAddress{{Type: corev1.NodeInternalIP, Address: nodeAddress}}
+	if err := c.Status().Update(t.Context(), n); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// follow has the stand-in for Cilium write a service's entries, and those of no
+// other but the API server's own, which every cluster has.
+func (n *node) follow(t *testing.T, services ...service) {
+	t.Helper()
+	text := fmt.Sprintf(nodeManifest, "n1", nodeAddress) + "---\n" + kubernetes
+	for _, s := range services {
+		text += "---\n" + s.manifests()
+	}
+	replace(t, filepath.Join(n.files, "cluster.yaml"), text)
+}
+
+// kubernetes is the Service that an API server makes, here without endpoints.
+const kubernetes = `apiVersion: v1
+kind: Service
+metadata: {namespace: default, name: kubernetes}
+spec: {type: ClusterIP, clusterIP: 10.96.0.1, clusterIPs: [10.96.0.1], ports: [{name: https, port: 443, targetPort: 6443, protocol: TCP}]}
+`
+
+// replace writes a file in one step.
+func replace(t *testing.T, name, text string) {
+	t.Helper()
+	next := filepath.Join(filepath.Dir(name), ".next")
+	if err := os.WriteFile(next, []byte(text), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Rename(next, name); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// apply writes services to the API server.
+func (c *cluster) apply(t *testing.T, services ...service) {
+	t.Helper()
+	for _, s := range services {
+		for _, text := range strings.Split(s.manifests(), "---\n") {
+			r := parsed(t, s.name, []byte(text))
+			if err := c.Patch(t.Context(), r.Unstructured, client.Apply, client.FieldOwner("team"), client.ForceOwnership); err != nil {
+				t.Fatalf("apply %s: %v", r, err)
+			}
+		}
+	}
+}

@@ -1,0 +1,166 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package e2e
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	appsv1 "k8s.io/api/apps/v1"
+	authenticationv1 "k8s.io/api/authentication/v1"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+)
+
+// secrets is where a pod finds its token and the cluster's CA.
+const secrets = "/var/run/secrets/kubernetes.io/serviceaccount"
+
+// workload is a pod of a DaemonSet or a Deployment on a node, without a kubelet:
+// the API server has admitted the pod, and the token is the one that such a pod
+// gets.
+type workload struct {
+	*cluster
+	pod   *corev1.Pod
+	token string
+}
+
+// schedule makes the pod of a workload on a node, as Kubernetes' own controllers
+// would, and says in the workload's status that it is rolled out.
+func (c *cluster) schedule(t *testing.T, owner resource, node string) *workload {
+	t.Helper()
+	c.await(t, owner, "applied", func(r resource) bool { return r.GetResourceVersion() != "" })
+	template := c.rolledOut(t, owner)
+	pod := &corev1.Pod{ObjectMeta: *template.ObjectMeta.DeepCopy(), Spec: *template.Spec.DeepCopy()}
+	pod.Namespace, pod.GenerateName, pod.Spec.NodeName = owner.GetNamespace(), owner.GetName()+"-", node
+	c.create(t, pod)
+	w := &workload{cluster: c, pod: pod}
+	request := &authenticationv1.TokenRequest{Spec: authenticationv1.TokenRequestSpec{
+		BoundObjectRef: &authenticationv1.BoundObjectReference{Kind: "Pod", APIVersion: "v1", Name: pod.Name, UID: pod.UID},
+	}}
+	account := &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Namespace: pod.Namespace, Name: pod.Spec.ServiceAccountName}}
+	if err := c.SubResource("token").Create(t.Context(), account, request); err != nil {
+		t.Fatalf("a token for %s: %v", pod.Name, err)
+	}
+	w.token = request.Status.Token
+	return w
+}
+
+// rolledOut says that a workload is rolled out, and gives its pods' template.
+func (c *cluster) rolledOut(t *testing.T, owner resource) corev1.PodTemplateSpec {
+	t.Helper()
+	key := client.ObjectKeyFromObject(owner.Unstructured)
+	switch owner.GetKind() {
+	case "DaemonSet":
+		d := &appsv1.DaemonSet{}
+		if err := c.Get(t.Context(), key, d); err != nil {
+			t.Fatal(err)
+		}
+		d.Status = appsv1.DaemonSetStatus{ObservedGeneration: d.Generation, DesiredNumberScheduled: 1, CurrentNumberScheduled: 1,
+			UpdatedNumberScheduled: 1, NumberAvailable: 1, NumberReady: 1}
+		if err := c.Status().Update(t.Context(), d); err != nil {
+			t.Fatal(err)
+		}
+		return d.Spec.Template
+	case "Deployment":
+		d := &appsv1.Deployment{}
+		if err := c.Get(t.Context(), key, d); err != nil {
+			t.Fatal(err)
+		}
+		n := *d.Spec.Replicas
+		d.Status = appsv1.DeploymentStatus{ObservedGeneration: d.Generation, Replicas: n, UpdatedReplicas: n, ReadyReplicas: n, AvailableReplicas: n,
+			Conditions: []appsv1.DeploymentCondition{{Type: appsv1.DeploymentAvailable, Status: corev1.ConditionTrue}, {Type: appsv1.DeploymentProgressing, Status: corev1.ConditionTrue, Reason: "NewReplicaSetAvailable"}}}
+		if err := c.Status().Update(t.Context(), d); err != nil {
+			t.Fatal(err)
+		}
+		return d.Spec.Template
+	}
+	t.Fatalf("%s has no pods", owner)
+	return corev1.PodTemplateSpec{}
+}
+
+// client is one with the rights of the pod.
+func (w *workload) client(t *testing.T) client.WithWatch {
+	t.Helper()
+	c, err := client.NewWithWatch(w.as(w.token), client.Options{Scheme: scheme(t)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+// run runs plumb-agent as the pod's container says: with its arguments, its
+// environment, its user and capabilities and no more, and with its token where a
+// pod has it.
+func (w *workload) run(t *testing.T) *process {
+	t.Helper()
+	container := w.pod.Spec.Containers[0]
+	mounted := t.TempDir()
+	ca, err := os.ReadFile(w.certificate())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, data := range map[string][]byte{"token": []byte(w.token), "ca.crt": ca, "namespace": []byte(w.pod.Namespace)} {
+		if err := os.WriteFile(filepath.Join(mounted, name), data, 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	env := map[string]string{}
+	for _, e := range container.Env {
+		switch {
+		case e.ValueFrom == nil:
+			env[e.Name] = e.Value
+		case e.ValueFrom.FieldRef != nil:
+			env[e.Name] = w.field(t, e.ValueFrom.FieldRef.FieldPath)
+		}
+	}
+	var list, args []string
+	for name, value := range env {
+		list = append(list, name+"="+value)
+	}
+	for _, arg := range container.Args {
+		args = append(args, expand(arg, env))
+	}
+	script := `mount --bind "$0" ` + secrets + ` && exec "$@"`
+	command := append([]string{"-c", script, mounted}, confined(&w.pod.Spec)...)
+	return startWith(t, ownMounts, list, "plumb-agent", "sh", append(append(command, binary("plumb-agent")), args...)...)
+}
+
+func (w *workload) field(t *testing.T, path string) string {
+	t.Helper()
+	switch path {
+	case "spec.nodeName":
+		return w.pod.Spec.NodeName
+	case "metadata.name":
+		return w.pod.Name
+	}
+	t.Fatalf("the manifest refers to %s, which these tests do not give", path)
+	return ""
+}
+
+// expand replaces $(NAME), as a kubelet does.
+func expand(arg string, env map[string]string) string {
+	for name, value := range env {
+		arg = strings.ReplaceAll(arg, "$("+name+")", value)
+	}
+	return arg
+}
+
+// confined is the command that takes from a program what its pod does not give it.
+func confined(pod *corev1.PodSpec) []string {
+	caps := "-all"
+	if security := pod.Containers[0].SecurityContext; security != nil && security.Capabilities != nil {
+		for _, c := range security.Capabilities.Add {
+			caps += ",+" + strings.ToLower(string(c))
+		}
+	}
+	command := []string{"setpriv", "--no-new-privs", "--bounding-set=" + caps, "--inh-caps=" + caps}
+	if pod.SecurityContext != nil && pod.SecurityContext.RunAsUser != nil {
+		user, group := *pod.SecurityContext.RunAsUser, *pod.SecurityContext.RunAsGroup
+		return append(command, fmt.Sprintf("--reuid=%d", user), fmt.Sprintf("--regid=%d", group), "--clear-groups")
+	}
+	return append(command, "--ambient-caps="+caps)
+}
