@@ -4,6 +4,7 @@ package e2e
 
 import (
 	"testing"
+	"time"
 
 	"k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -94,5 +95,5 @@ func lists(apiVersion, kind string) *unstructured.UnstructuredList {
 func poke(t *testing.T, c client.Client, name string) error {
 	t.Helper()
 	return c.Patch(t.Context(), kustomization(name).Unstructured, client.RawPatch("application/merge-patch+json",
-		[]byte(`{"metadata":{"annotations":{"`+reconcileAt+`":"`+t.Name()+`"}}}`)))
+		[]byte(`{"metadata":{"annotations":{"`+reconcileAt+`":"`+time.Now().String()+`"}}}`)))
 }

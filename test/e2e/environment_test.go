@@ -128,12 +128,12 @@ func parsed(t *testing.T, file string, data []byte) resource {
 func (f *flux) adopt(t *testing.T, e environment) (revision string) {
 	t.Helper()
 	revision = f.publish(t, e.with("one"))
-	k := kustomization(e.name)
+	k := kustomization("root-" + e.name)
 	k.Object["spec"] = map[string]any{
 		"interval": "10m", "path": "./clusters/" + e.name, "prune": true,
 		"sourceRef": map[string]any{"kind": "GitRepository", "name": sourceName},
 	}
 	f.create(t, k)
-	f.await(t, kustomization(e.name), "applied", applied(revision))
+	f.await(t, kustomization("root-"+e.name), "applied", applied(revision))
 	return revision
 }

@@ -1,0 +1,105 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package e2e
+
+import (
+	"testing"
+	"time"
+
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+)
+
+// Flux takes the gate for what it is: silence is no health, drift is none at
+// once, a cluster without Cilium may get one, and what comes after the gate waits
+// for it at its own revision. What the controller would say of the Datapath is said
+// here by hand.
+func TestPrivilegedGate(t *testing.T) {
+	f := newFlux(t, newCluster(t))
+	e := build(t, "gate", "/sys/fs/cgroup", "")
+	first := f.adopt(t, e)
+	f.schedule(t, e.object(t, "gate/plumb-agent-daemonset.yaml"), "n1")
+	f.schedule(t, e.object(t, "gate/plumb-controller-deployment.yaml"), "n1")
+	datapath := named(apiPlumbline, "Datapath", namespace, "gate")
+
+	gate := f.await(t, kustomization("gate"), "failed, as nobody reports", hasCondition("Ready", "False"))
+	if at := gate.text("status", "lastAppliedRevision"); at == first {
+		t.Errorf("the gate has been Ready at %s, with nobody reporting", at)
+	}
+	f.await(t, kustomization("cilium"), "waiting for the gate", reason("Ready", "False DependencyNotReady"))
+
+	f.says(t, datapath, []string{"Ready", "Unknown", "NoPins"}, []string{"Drifted", "Unknown", "NoPins"})
+	f.poke(t, "gate")
+	f.await(t, kustomization("gate"), "Ready in a cluster without Cilium", applied(first))
+	f.release(t)
+	f.await(t, kustomization("apps"), "Ready after Cilium", applied(first))
+
+	f.says(t, datapath, []string{"Ready", "True", "InSync"}, []string{"Drifted", "False", "InSync"})
+	f.poke(t, "gate")
+	f.await(t, kustomization("gate"), "Ready", applied(first))
+
+	f.says(t, datapath, []string{"Ready", "False", "Drifted"}, []string{"Drifted", "True", "Drifted"})
+	start := time.Now()
+	f.poke(t, "gate")
+	f.await(t, kustomization("gate"), "failed", hasCondition("Ready", "False"))
+	t.Logf("from drift to a gate that is not Ready: %s", time.Since(start).Round(10*time.Millisecond))
+
+	second := f.publish(t, e.with("two"))
+	f.await(t, kustomization("gate"), "failed at the second revision", func(r resource) bool {
+		return hasCondition("Ready", "False")(r) && r.text("status", "lastAttemptedRevision") == second
+	})
+	f.await(t, kustomization("cilium"), "waiting for the gate", reason("Ready", "False DependencyNotReady"))
+	f.await(t, kustomization("apps"), "waiting for Cilium", reason("Ready", "False DependencyNotReady"))
+	f.await(t, named("v1", "ConfigMap", "default", "app"), "as the first revision has it", func(r resource) bool { return r.text("data", "value") == "one" })
+
+	f.says(t, datapath, []string{"Ready", "True", "InSync"}, []string{"Drifted", "False", "InSync"})
+	f.poke(t, "gate")
+	f.await(t, kustomization("gate"), "Ready at the second revision", applied(second))
+	f.await(t, kustomization("apps"), "Ready at the second revision", applied(second))
+	f.await(t, named("v1", "ConfigMap", "default", "app"), "as the second revision has it", func(r resource) bool { return r.text("data", "value") == "two" })
+}
+
+// reason is that a condition has a status and a reason.
+func reason(kind, want string) func(resource) bool {
+	return func(r resource) bool {
+		is, _ := r.condition(kind)
+		return is == want
+	}
+}
+
+// says writes conditions, each a type, a status and a reason.
+func (c *cluster) says(t *testing.T, r resource, conditions ...[]string) {
+	t.Helper()
+	var list []any
+	for _, said := range conditions {
+		list = append(list, map[string]any{"type": said[0], "status": said[1], "reason": said[2], "message": "by hand",
+			"lastTransitionTime": time.Now().UTC().Format(time.RFC3339)})
+	}
+	c.setStatus(t, r, map[string]any{"observedGeneration": 1, "conditions": list})
+}
+
+// poke has Flux look at a Kustomization now.
+func (f *flux) poke(t *testing.T, name string) {
+	t.Helper()
+	if err := poke(t, f, name); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// release does what helm-controller would do of the release of Cilium: it says that
+// the release is installed, and makes the workloads that the gate's followers look
+// at.
+func (f *flux) release(t *testing.T) {
+	t.Helper()
+	release := f.await(t, named("helm.toolkit.fluxcd.io/v2", "HelmRelease", "kube-system", "cilium"), "applied", func(r resource) bool { return r.GetResourceVersion() != "" })
+	labels := map[string]string{"app": "cilium"}
+	template := corev1.PodTemplateSpec{ObjectMeta: metav1.ObjectMeta{Labels: labels}, Spec: corev1.PodSpec{Containers: []corev1.Container{{Name: "cilium", Image: "cilium"}}}}
+	selector := &metav1.LabelSelector{MatchLabels: labels}
+	f.create(t,
+		&appsv1.DaemonSet{ObjectMeta: metav1.ObjectMeta{Namespace: "kube-system", Name: "cilium"}, Spec: appsv1.DaemonSetSpec{Selector: selector, Template: template}},
+		&appsv1.Deployment{ObjectMeta: metav1.ObjectMeta{Namespace: "kube-system", Name: "cilium-operator"}, Spec: appsv1.DeploymentSpec{Selector: selector, Template: template}})
+	f.rolledOut(t, named("apps/v1", "DaemonSet", "kube-system", "cilium"))
+	f.rolledOut(t, named("apps/v1", "Deployment", "kube-system", "cilium-operator"))
+	f.says(t, release, []string{"Ready", "True", "InstallSucceeded"})
+}
