@@ -8,7 +8,6 @@ import (
 	"testing"
 	"time"
 
-	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -165,6 +164,3 @@ func (c *cluster) setStatus(t *testing.T, r resource, status map[string]any) {
 		t.Fatalf("status of %s: %v", r, err)
 	}
 }
-
-// absent tells whether the API server says that there is no such object.
-func absent(err error) bool { return client.IgnoreNotFound(err) == nil || meta.IsNoMatchError(err) }

@@ -47,7 +47,7 @@ environment: {
 		rollOutCiliumPods: true
 		operator: {replicas: 1, rollOutPods: true}
 		hubble: tls: auto: method: "cronJob"
-		bpf: lbMapMax: int | *1024
+		bpf: lbMapMax: *1024 | int
 	}
 }
 `

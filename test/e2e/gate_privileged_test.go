@@ -3,6 +3,7 @@
 package e2e
 
 import (
+	"strings"
 	"testing"
 	"time"
 
@@ -58,6 +59,20 @@ func TestPrivilegedGate(t *testing.T) {
 	f.await(t, kustomization("gate"), "Ready at the second revision", applied(second))
 	f.await(t, kustomization("apps"), "Ready at the second revision", applied(second))
 	f.await(t, named("v1", "ConfigMap", "default", "app"), "as the second revision has it", func(r resource) bool { return r.text("data", "value") == "two" })
+
+	// Other settings are another generation: what was said of the old ones is of no
+	// account.
+	third := f.publish(t, build(t, "gate", "/sys/fs/cgroup", "environment: values: bpf: lbMapMax: 2048").with("three"))
+	f.await(t, datapath, "of the new settings", func(r resource) bool { return r.text("spec", "maps", "services") == "2048" })
+	waiting := f.await(t, kustomization("gate"), "looking at its health", func(r resource) bool {
+		_, message := r.condition("Reconciling")
+		return strings.HasPrefix(message, "Running health checks for revision "+third)
+	})
+	if waiting.text("status", "lastAppliedRevision") == third {
+		t.Error("the gate takes what was said of the old settings for the new ones")
+	}
+	f.says(t, datapath, []string{"Ready", "True", "InSync"}, []string{"Drifted", "False", "InSync"})
+	f.await(t, kustomization("gate"), "Ready at the third revision", applied(third))
 }
 
 // reason is that a condition has a status and a reason.
@@ -68,15 +83,17 @@ func reason(kind, want string) func(resource) bool {
 	}
 }
 
-// says writes conditions, each a type, a status and a reason.
+// says writes conditions of the object as it is now, each a type, a status and a
+// reason.
 func (c *cluster) says(t *testing.T, r resource, conditions ...[]string) {
 	t.Helper()
+	now := c.await(t, r, "there", func(r resource) bool { return r.GetResourceVersion() != "" })
 	var list []any
 	for _, said := range conditions {
 		list = append(list, map[string]any{"type": said[0], "status": said[1], "reason": said[2], "message": "by hand",
 			"lastTransitionTime": time.Now().UTC().Format(time.RFC3339)})
 	}
-	c.setStatus(t, r, map[string]any{"observedGeneration": 1, "conditions": list})
+	c.setStatus(t, r, map[string]any{"observedGeneration": now.GetGeneration(), "conditions": list})
 }
 
 // poke has Flux look at a Kustomization now.

@@ -11,9 +11,6 @@ import (
 	"path/filepath"
 	"syscall"
 	"testing"
-	"time"
-
-	"golang.org/x/sys/unix"
 )
 
 // root is the project's.
@@ -39,9 +36,6 @@ func start(t *testing.T, env []string, path string, args ...string) *process {
 	t.Helper()
 	return startWith(t, nil, env, filepath.Base(path), path, args...)
 }
-
-// ownMounts gives a process mounts that no other sees.
-var ownMounts = &syscall.SysProcAttr{Cloneflags: unix.CLONE_NEWNS}
 
 func startWith(t *testing.T, attr *syscall.SysProcAttr, env []string, name, path string, args ...string) *process {
 	t.Helper()
@@ -75,18 +69,6 @@ func startWith(t *testing.T, attr *syscall.SysProcAttr, env []string, name, path
 func (p *process) kill() {
 	p.cmd.Process.Kill()
 	<-p.done
-}
-
-// stop asks it to end, as a kubelet does.
-func (p *process) stop(t *testing.T) {
-	t.Helper()
-	p.cmd.Process.Signal(syscall.SIGTERM)
-	select {
-	case <-p.done:
-	case <-time.After(30 * time.Second):
-		p.kill()
-		t.Errorf("%s did not end within 30 s of SIGTERM", p.name)
-	}
 }
 
 func (p *process) said(t *testing.T) string {

@@ -8,10 +8,6 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-
-	corev1 "k8s.io/api/core/v1"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"sigs.k8s.io/controller-runtime/pkg/client"
 )
 
 // service is a Service of the cluster with its endpoints.
@@ -45,17 +41,6 @@ endpoints: [%[4]s]
 // nodeManifest is this machine, as a node of the cluster.
 const nodeManifest = "apiVersion: v1\nkind: Node\nmetadata: {name: %s, labels: {kubernetes.io/os: linux}}\nstatus: {addresses: [{type: InternalIP, address: %s}]}\n"
 
-// addNode makes this machine a node of the cluster, under a name.
-func (c *cluster) addNode(t *testing.T, name string) {
-	t.Helper()
-	n := &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: name, Labels: map[string]string{"kubernetes.io/os": "linux"}}}
-	c.create(t, n)
-	n.Status.Addresses = []corev1.NodeAddress{{Type: corev1.NodeInternalIP, Address: nodeAddress}}
-	if err := c.Status().Update(t.Context(), n); err != nil {
-		t.Fatal(err)
-	}
-}
-
 // follow has the stand-in for Cilium write a service's entries, and those of no
 // other but the API server's own, which every cluster has.
 func (n *node) follow(t *testing.T, services ...service) {
@@ -83,18 +68,5 @@ func replace(t *testing.T, name, text string) {
 	}
 	if err := os.Rename(next, name); err != nil {
 		t.Fatal(err)
-	}
-}
-
-// apply writes services to the API server.
-func (c *cluster) apply(t *testing.T, services ...service) {
-	t.Helper()
-	for _, s := range services {
-		for _, text := range strings.Split(s.manifests(), "---\n") {
-			r := parsed(t, s.name, []byte(text))
-			if err := c.Patch(t.Context(), r.Unstructured, client.Apply, client.FieldOwner("team"), client.ForceOwnership); err != nil {
-				t.Fatalf("apply %s: %v", r, err)
-			}
-		}
 	}
 }
