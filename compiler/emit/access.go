@@ -77,12 +77,13 @@ func rule(group, verbs string, resources ...string) object {
 	return object{"apiGroups": []string{group}, "resources": resources, "verbs": strings.Fields(verbs)}
 }
 
-// clusterRole is a role for the whole cluster, bound to the account of its name.
+// clusterRole is a role for the whole cluster, bound to the account of its name. It
+// has the namespace in its name: another environment in the cluster has its own.
 func clusterRole(env *load.Environment, name string, rules []object) []object {
-	meta := object{"name": "plumbline:" + name}
+	meta := object{"name": env.Agent.Namespace + ":" + name}
 	return []object{
 		{"apiVersion": apiRBAC, "kind": "ClusterRole", "metadata": meta, "rules": rules},
-		{"apiVersion": apiRBAC, "kind": "ClusterRoleBinding", "metadata": meta, "roleRef": roleRef("ClusterRole", "plumbline:"+name), "subjects": subject(env, name)},
+		{"apiVersion": apiRBAC, "kind": "ClusterRoleBinding", "metadata": meta, "roleRef": roleRef("ClusterRole", env.Agent.Namespace+":"+name), "subjects": subject(env, name)},
 	}
 }
 

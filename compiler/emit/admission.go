@@ -10,8 +10,9 @@ import (
 
 const apiAdmission = "admissionregistration.k8s.io/v1"
 
-// policyName is the admission policy's and its binding's.
-const policyName = "plumbline-own-report"
+// policyName is the admission policy's and its binding's, of which each environment
+// in a cluster has its own.
+func policyName(env *load.Environment) string { return env.Agent.Namespace + "-own-report" }
 
 // admission lets an agent write the report of its own node alone: one node that
 // is taken over can't speak for another. The API server knows the node of a token
@@ -32,8 +33,8 @@ func admission(env *load.Environment) []object {
 		"validations": []object{{"expression": own, "message": "an agent writes the report of its own node alone", "reason": "Forbidden"}},
 	}
 	return []object{
-		{"apiVersion": apiAdmission, "kind": "ValidatingAdmissionPolicy", "metadata": object{"name": policyName}, "spec": spec},
-		{"apiVersion": apiAdmission, "kind": "ValidatingAdmissionPolicyBinding", "metadata": object{"name": policyName},
-			"spec": object{"policyName": policyName, "validationActions": []string{"Deny"}}},
+		{"apiVersion": apiAdmission, "kind": "ValidatingAdmissionPolicy", "metadata": object{"name": policyName(env)}, "spec": spec},
+		{"apiVersion": apiAdmission, "kind": "ValidatingAdmissionPolicyBinding", "metadata": object{"name": policyName(env)},
+			"spec": object{"policyName": policyName(env), "validationActions": []string{"Deny"}}},
 	}
 }
