@@ -200,8 +200,8 @@ func TestAdmission(t *testing.T) {
 	env, o := guarded(state.Own)
 	env.Agent.Namespace = "elsewhere"
 	files := manifests(t, env, nil, o)
-	policy := decode[admissionv1.ValidatingAdmissionPolicy](t, files, "gate/plumbline-own-report-validatingadmissionpolicy.yaml")
-	binding := decode[admissionv1.ValidatingAdmissionPolicyBinding](t, files, "gate/plumbline-own-report-validatingadmissionpolicybinding.yaml")
+	policy := decode[admissionv1.ValidatingAdmissionPolicy](t, files, "gate/elsewhere-own-report-validatingadmissionpolicy.yaml")
+	binding := decode[admissionv1.ValidatingAdmissionPolicyBinding](t, files, "gate/elsewhere-own-report-validatingadmissionpolicybinding.yaml")
 	if binding.Spec.PolicyName != policy.Name || !slices.Contains(binding.Spec.ValidationActions, admissionv1.Deny) {
 		t.Errorf("binds %s with %v", binding.Spec.PolicyName, binding.Spec.ValidationActions)
 	}
