@@ -35,7 +35,7 @@ func (f *runFlags) cluster(settings *state.Settings) (*clusterSource, error) {
 	if err != nil {
 		return nil, err
 	}
-	if f.kubeconfig == "" && !f.inCluster {
+	if f.kubeconfig == "" && !f.inCluster && f.namespace == "" {
 		if len(f.apiServers) > 0 {
 			return nil, errors.New("--api-server needs --kubeconfig or --in-cluster: they say who the agent is")
 		}

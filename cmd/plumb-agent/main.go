@@ -49,7 +49,7 @@ func run(e *env, args []string) int {
 	}
 	root.SetOut(e.stdout)
 	root.SetErr(e.stderr)
-	root.AddCommand(newRunCommand(e))
+	root.AddCommand(newRunCommand(e), newControllerCommand(e))
 	root.SetArgs(args)
 	if err := root.ExecuteContext(e.ctx); err != nil {
 		fmt.Fprintf(e.stderr, "plumb-agent: %v\n", err)

@@ -29,7 +29,7 @@ import (
 type runFlags struct {
 	datapath, bpffs, cgroupRoot, mode string
 	snapshot, apiServers              []string
-	kubeconfig, context               string
+	kubeconfig, context, namespace    string
 	inCluster                         bool
 	node, zone                        string
 	addresses                         []string
@@ -63,7 +63,8 @@ a flag, has it write nothing and go on auditing; the file is read again each rou
 		RunE: func(*cobra.Command, []string) error { return runAgent(e, f) },
 	}
 	flags := command.Flags()
-	flags.StringVar(&f.datapath, "datapath", "", "`file` with the settings, as `plumb build ENV --only datapath` prints them")
+	flags.StringVar(&f.datapath, "datapath", "", "`file` with the settings, as `plumb build ENV --only datapath` prints them; with --namespace the name of a Datapath")
+	flags.StringVar(&f.namespace, "namespace", "", "`namespace` of the Datapath to work by and of the reports to write, in a cluster")
 	flags.StringArrayVar(&f.snapshot, "snapshot", nil, "`folder` or file with the cluster's YAML; may be repeated")
 	flags.BoolVar(&f.inCluster, "in-cluster", false, "read the cluster from its API server, as the pod's service account")
 	flags.StringVar(&f.kubeconfig, "kubeconfig", "", "read the cluster from its API server, by this `file`")
@@ -94,10 +95,35 @@ func runAgent(e *env, f runFlags) error {
 	if err := f.complete(); err != nil {
 		return err
 	}
+	if f.namespace != "" {
+		return runByResource(e, f, log)
+	}
 	settings, err := f.settings()
 	if err != nil {
 		return err
 	}
+	watch, err := f.serve(e.ctx, settings.Interval.Duration, log)
+	if err != nil {
+		return err
+	}
+	reporter := f.reporter(e)
+	return f.agent(e.ctx, settings, agentHooks{
+		suspended: f.suspended(settings, log), log: log,
+		report:  func(r reconcile.Report) { watch(r); reporter(r) },
+		started: func(r *reconcile.Reconciler) (stop func()) { return requests(e, r) },
+	})
+}
+
+// agentHooks are what an agent tells and asks beside the kernel and the cluster.
+type agentHooks struct {
+	suspended func() bool
+	report    func(reconcile.Report)
+	started   func(*reconcile.Reconciler) (stop func())
+	log       *slog.Logger
+}
+
+// agent works by settings until ctx ends, or once.
+func (f *runFlags) agent(ctx context.Context, settings *state.Settings, h agentHooks) error {
 	from, err := f.cluster(settings)
 	if err != nil {
 		return err
@@ -107,32 +133,26 @@ func runAgent(e *env, f runFlags) error {
 		return err
 	}
 	defer kernel.Close()
-	watch, err := f.serve(e.ctx, settings.Interval.Duration, log)
-	if err != nil {
-		return err
-	}
-	reporter := f.reporter(e)
-	notices := noticeLog(log)
+	notices := noticeLog(h.log)
 	from.compiled.Notices = notices
 	r, err := reconcile.New(reconcile.Config{
 		Store: kernel, Source: from.compiled, Audit: auditOf(settings, kernel, from.audited, notices),
 		Heed: func(list []plan.Drift) []plan.Drift { return audit.Heed(settings.Audits, list) },
 		Mode: settings.Mode, Interval: settings.Interval.Duration, Grace: settings.Grace.Duration,
-		RepairEntries: settings.Limits.RepairEntries, Suspended: f.suspended(settings, log),
-		Jitter: f.jitter, AllowEmpty: f.allowEmpty, Report: sayRefused(kernel.Refused, log, func(r reconcile.Report) { notices(r.Notices); watch(r); reporter(r) }), Log: log,
+		RepairEntries: settings.Limits.RepairEntries, Suspended: h.suspended,
+		Jitter: f.jitter, AllowEmpty: f.allowEmpty, Report: sayRefused(kernel.Refused, h.log, func(r reconcile.Report) { notices(r.Notices); h.report(r) }), Log: h.log,
 	})
 	if err != nil {
 		return err
 	}
-	if err := from.start(e.ctx, r, log); err != nil {
+	if err := from.start(ctx, r, h.log); err != nil {
 		return err
 	}
 	if f.once {
-		return onceErr(r.Round(e.ctx))
+		return onceErr(r.Round(ctx))
 	}
-	stop := requests(e, r)
-	defer stop()
-	return r.Run(e.ctx)
+	defer h.started(r)()
+	return r.Run(ctx)
 }
 
 // complete names every flag that is missing.
@@ -144,7 +164,7 @@ func (f *runFlags) complete() error {
 	}{
 		{"--datapath", f.datapath != ""},
 		{"--node", f.node != ""},
-		{"one of --snapshot, --kubeconfig and --in-cluster", len(f.snapshot) > 0 || f.kubeconfig != "" || f.inCluster},
+		{"one of --snapshot, --kubeconfig and --in-cluster", len(f.snapshot) > 0 || f.kubeconfig != "" || f.inCluster || f.namespace != ""},
 	} {
 		if !flag.set {
 			missing = append(missing, flag.name)
@@ -166,9 +186,14 @@ func (f *runFlags) settings() (*state.Settings, error) {
 	if err != nil {
 		return nil, fmt.Errorf("settings %s: %w", f.datapath, err)
 	}
+	return settings, f.override(settings)
+}
+
+// override applies the flags.
+func (f *runFlags) override(settings *state.Settings) error {
 	if f.mode != "" {
 		if err := settings.Mode.UnmarshalText([]byte(f.mode)); err != nil {
-			return nil, fmt.Errorf("--mode: %w", err)
+			return fmt.Errorf("--mode: %w", err)
 		}
 	}
 	if f.bpffs != "" {
@@ -183,7 +208,7 @@ func (f *runFlags) settings() (*state.Settings, error) {
 	if f.grace >= 0 {
 		settings.Grace.Duration = f.grace
 	}
-	return settings, nil
+	return nil
 }
 
 // parseSettings reads Settings, or a Datapath resource whose spec they are.

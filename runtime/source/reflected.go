@@ -168,7 +168,7 @@ func (w watched) ListWithContext(ctx context.Context, o metav1.ListOptions) (run
 // WatchWithContext watches, and notes whether it could.
 func (w watched) WatchWithContext(ctx context.Context, o metav1.ListOptions) (apiwatch.Interface, error) {
 	events, err := cache.ToWatcherWithContext(w.ListerWatcher).WatchWithContext(ctx, o)
-	streamed := o.SendInitialEvents != nil && apierrors.IsInvalid(err) // which this API server can't
+	streamed := o.SendInitialEvents != nil && apierrors.IsInvalid(err)            // which this API server can't
 	if !streamed && !apierrors.IsResourceExpired(err) && !apierrors.IsGone(err) { // or else a list follows
 		w.of.fails(err)
 	}

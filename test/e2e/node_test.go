@@ -146,6 +146,23 @@ func (n *node) mend(t *testing.T) {
 	n.settled(t, rounds+1)
 }
 
+// followed changes the services that the stand-in writes, and waits for it to have
+// done so. It gives the rounds that it has reported.
+func (n *node) followed(t *testing.T, services ...service) int {
+	t.Helper()
+	n.follow(t, services...)
+	n.mend(t)
+	return strings.Count(n.cilium.said(t), `"status":`)
+}
+
+// uninstall takes Cilium's pins away.
+func (n *node) uninstall(t *testing.T) {
+	t.Helper()
+	if err := os.RemoveAll(filepath.Join(bpffs, "tc")); err != nil {
+		t.Fatal(err)
+	}
+}
+
 // tamper damages the maps by another hand than the agent's.
 func (n *node) tamper(t *testing.T, args ...string) {
 	t.Helper()

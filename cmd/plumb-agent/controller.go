@@ -1,0 +1,163 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"os"
+	"sync/atomic"
+	"time"
+
+	"github.com/spf13/cobra"
+	"k8s.io/client-go/dynamic"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/tools/leaderelection"
+	"k8s.io/client-go/tools/leaderelection/resourcelock"
+	"k8s.io/klog/v2"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"plumbline.dev/plumbline/runtime/fleet"
+	"plumbline.dev/plumbline/runtime/report"
+	"plumbline.dev/plumbline/runtime/source"
+)
+
+// controllerFlags are the flags of `plumb-agent controller`.
+type controllerFlags struct {
+	namespace, datapath string
+	kubeconfig, context string
+	apiServers          []string
+	listen              string
+	elect               bool
+}
+
+// controllerEvery is how often reports are looked at for their age.
+const controllerEvery = time.Second
+
+func newControllerCommand(e *env) *cobra.Command {
+	var f controllerFlags
+	command := &cobra.Command{
+		Use:   "controller",
+		Short: "Sum up what the agents of a cluster report",
+		Long: `controller sums up the DatapathNodes of a cluster in its Datapath's status: Ready
+where each node has reported lately that its maps are as they should be, Drifted
+where one has found otherwise. When that changes it tells Flux to look at the
+Kustomization that holds the Datapath, and makes an Event.`,
+		Example: `  plumb-agent controller --namespace plumbline --datapath prod --leader-elect
+  plumb-agent controller --namespace plumbline --datapath prod --kubeconfig admin.conf`,
+		Args: cobra.NoArgs,
+		RunE: func(*cobra.Command, []string) error { return runController(e, f) },
+	}
+	flags := command.Flags()
+	flags.StringVar(&f.namespace, "namespace", "", "`namespace` of the Datapath and the reports")
+	flags.StringVar(&f.datapath, "datapath", "", "`name` of the Datapath")
+	flags.StringVar(&f.kubeconfig, "kubeconfig", "", "reach the API server by this `file`; default: as the pod's service account")
+	flags.StringVar(&f.context, "context", "", "`name` of the kubeconfig's context; default: the current one")
+	flags.StringArrayVar(&f.apiServers, "api-server", nil, "`HOST:PORT` where the API server is dialled instead; may be repeated: the first that answers is taken")
+	flags.StringVar(&f.listen, "listen", "", "`address` for /healthz and /readyz; none by default")
+	flags.BoolVar(&f.elect, "leader-elect", false, "work only while no other replica does")
+	for _, name := range []string{"namespace", "datapath"} {
+		if err := command.MarkFlagRequired(name); err != nil {
+			panic(err) // the flag was made above
+		}
+	}
+	return command
+}
+
+func runController(e *env, f controllerFlags) error {
+	log := slog.New(slog.NewTextHandler(e.stderr, nil))
+	klog.SetSlogLogger(log.With("from", "client-go"))
+	cfg, err := source.ClientConfig(f.kubeconfig, f.context, f.apiServers)
+	if err != nil {
+		return err
+	}
+	cfg.ContentType = "application/json"
+	client, err := dynamic.NewForConfig(cfg)
+	if err != nil {
+		return fmt.Errorf("API server: %w", err)
+	}
+	leases, err := kubernetes.NewForConfig(cfg)
+	if err != nil {
+		return fmt.Errorf("API server: %w", err)
+	}
+	var last atomic.Pointer[error]
+	if err := f.serve(e.ctx, &last, log); err != nil {
+		return err
+	}
+	work := func(ctx context.Context) error {
+		return fleet.New(fleet.Config{
+			Client: client, Namespace: f.namespace, Datapath: f.datapath, Log: log, Now: time.Now, Every: controllerEvery,
+			Done: func(err error) { last.Store(&err) },
+		}).Run(ctx)
+	}
+	if !f.elect {
+		return work(e.ctx)
+	}
+	return lead(e.ctx, leases, f, log, work)
+}
+
+// errLeader is that another replica has taken the lead: this one begins anew.
+var errLeader = errors.New("another replica leads now")
+
+// lead works while this replica leads.
+func lead(ctx context.Context, client kubernetes.Interface, f controllerFlags, log *slog.Logger, work func(context.Context) error) error {
+	id := os.Getenv("POD_NAME")
+	if id == "" {
+		name, err := os.Hostname()
+		if err != nil {
+			return fmt.Errorf("name of this replica: %w", err)
+		}
+		id = fmt.Sprintf("%s-%d", name, os.Getpid())
+	}
+	var result error
+	leaderelection.RunOrDie(ctx, leaderelection.LeaderElectionConfig{
+		Lock: &resourcelock.LeaseLock{
+			LeaseMeta: metav1.ObjectMeta{Name: "plumb-controller-" + f.datapath, Namespace: f.namespace},
+			Client:    client.CoordinationV1(), LockConfig: resourcelock.ResourceLockConfig{Identity: id},
+		},
+		LeaseDuration: 15 * time.Second, RenewDeadline: 10 * time.Second, RetryPeriod: 2 * time.Second, ReleaseOnCancel: true,
+		Callbacks: leaderelection.LeaderCallbacks{
+			OnStartedLeading: func(ctx context.Context) {
+				log.Info("leading", "replica", id)
+				result = work(ctx)
+			},
+			OnStoppedLeading: func() { log.Info("no longer leading", "replica", id) },
+		},
+	})
+	if ctx.Err() == nil && result == nil {
+		return errLeader
+	}
+	return result
+}
+
+// serve serves health: alive is who answers, ready who has summed up without an error
+// or is waiting for the lead.
+func (f controllerFlags) serve(ctx context.Context, last *atomic.Pointer[error], log *slog.Logger) error {
+	if f.listen == "" {
+		return nil
+	}
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") })
+	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, _ *http.Request) {
+		if err := last.Load(); err != nil && *err != nil {
+			http.Error(w, (*err).Error(), http.StatusServiceUnavailable)
+			return
+		}
+		fmt.Fprintln(w, "ok")
+	})
+	at, done, err := report.Serve(ctx, f.listen, mux)
+	if err != nil {
+		return fmt.Errorf("--listen: %w", err)
+	}
+	log.Info("serving health", "address", at.String())
+	go func() {
+		if err := <-done; err != nil {
+			log.Error("health is no longer served", "error", err)
+		}
+	}()
+	return nil
+}

@@ -1,0 +1,157 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package report
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"reflect"
+	"slices"
+	"time"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/dynamic"
+
+	"plumbline.dev/plumbline/runtime/api/v1alpha1"
+	"plumbline.dev/plumbline/runtime/reconcile"
+	"plumbline.dev/plumbline/runtime/store"
+	"plumbline.dev/plumbline/schema/crd"
+)
+
+// heartbeat is after how many intervals a report is written that says nothing new:
+// before it would count for nothing, after three.
+const heartbeat = 2
+
+// maxReported is how many drifts a report holds where the settings set no limit.
+const maxReported = 32
+
+// Node writes a node's reports into its DatapathNode: one that says something new at
+// once, another now and then. It belongs to one goroutine.
+type Node struct {
+	Client    dynamic.Interface
+	Namespace string
+	Name      string // of the node
+	Version   string // of the agent
+	// Settings is the generation of the Datapath that the agent works by, Layout what
+	// it has for the maps, Interval the time between two rounds, Limit how many drifts
+	// are told.
+	Settings int64
+	Layout   string
+	Interval time.Duration
+	Limit    int
+	Now      func() time.Time
+
+	written *v1alpha1.NodeStatus
+}
+
+var datapathNodes = schema.GroupVersionResource{Group: v1alpha1.Group, Version: v1alpha1.Version, Resource: "datapathnodes"}
+
+// Write writes a round's report, if it is time to. An error is of the API server;
+// the next call tries again.
+func (n *Node) Write(ctx context.Context, r reconcile.Report) error {
+	now := n.Now()
+	s := n.status(r, now)
+	if n.written != nil && now.Sub(n.written.Reported.Time) < heartbeat*n.Interval && says(s, *n.written) {
+		return nil
+	}
+	err := n.patch(ctx, s)
+	if apierrors.IsNotFound(err) {
+		if err = n.create(ctx); err == nil {
+			err = n.patch(ctx, s)
+		}
+	}
+	if err != nil {
+		return fmt.Errorf("report of node %s: %w", n.Name, err)
+	}
+	n.written = &s
+	return nil
+}
+
+// says tells whether two reports say the same, whenever they were written.
+func says(a, b v1alpha1.NodeStatus) bool {
+	a.Reported, b.Reported = metav1.Time{}, metav1.Time{}
+	for _, s := range []*v1alpha1.NodeStatus{&a, &b} {
+		s.Conditions = slices.Clone(s.Conditions)
+		for i := range s.Conditions {
+			s.Conditions[i].LastTransitionTime = metav1.Time{}
+		}
+	}
+	return reflect.DeepEqual(a, b)
+}
+
+func (n *Node) status(r reconcile.Report, now time.Time) v1alpha1.NodeStatus {
+	s := v1alpha1.NodeStatus{
+		Settings: n.Settings, Reported: metav1.NewTime(now.UTC().Truncate(time.Second)), IntervalSeconds: int64(max(1, n.Interval.Seconds())),
+		Agent: n.Version, Layout: n.Layout, Status: r.Status.String(), Reason: string(r.Reason), DriftCount: len(r.Drifts),
+	}
+	if errors.Is(r.Err, store.ErrNoPins) {
+		s.Reason = crd.ReasonNoPins
+	}
+	if r.Err != nil {
+		s.Message = r.Err.Error()
+	}
+	limit := n.Limit
+	if limit == 0 {
+		limit = maxReported
+	}
+	for _, d := range r.Drifts[:min(len(r.Drifts), limit)] {
+		s.Drifts = append(s.Drifts, v1alpha1.Drift{Kind: string(d.Kind), Service: d.Service, Frontend: d.Frontend, Backend: d.Backend, Message: d.Message})
+	}
+	s.Conditions = n.conditions(s, r, now)
+	return s
+}
+
+func (n *Node) conditions(s v1alpha1.NodeStatus, r reconcile.Report, now time.Time) []metav1.Condition {
+	ready, drifted := metav1.ConditionUnknown, metav1.ConditionUnknown
+	switch r.Status {
+	case reconcile.InSync:
+		ready, drifted = metav1.ConditionTrue, metav1.ConditionFalse
+	case reconcile.Drifted:
+		ready, drifted = metav1.ConditionFalse, metav1.ConditionTrue
+	case reconcile.OutOfSync:
+		drifted = metav1.ConditionFalse
+	}
+	message := s.Message
+	if len(s.Drifts) > 0 {
+		message = s.Drifts[0].Message
+	}
+	var list []metav1.Condition
+	for _, c := range []metav1.Condition{{Type: v1alpha1.Ready, Status: ready}, {Type: v1alpha1.Drifted, Status: drifted}} {
+		c.Reason, c.Message, c.LastTransitionTime = s.Reason, message, metav1.NewTime(now.UTC().Truncate(time.Second))
+		if n.written != nil {
+			for _, before := range n.written.Conditions {
+				if before.Type == c.Type && before.Status == c.Status {
+					c.LastTransitionTime = before.LastTransitionTime
+				}
+			}
+		}
+		list = append(list, c)
+	}
+	return list
+}
+
+func (n *Node) create(ctx context.Context) error {
+	o := &unstructured.Unstructured{Object: map[string]any{
+		"apiVersion": v1alpha1.Group + "/" + v1alpha1.Version, "kind": "DatapathNode", "metadata": map[string]any{"name": n.Name, "namespace": n.Namespace},
+	}}
+	_, err := n.Client.Resource(datapathNodes).Namespace(n.Namespace).Create(ctx, o, metav1.CreateOptions{})
+	if apierrors.IsAlreadyExists(err) {
+		return nil
+	}
+	return err
+}
+
+func (n *Node) patch(ctx context.Context, s v1alpha1.NodeStatus) error {
+	data, err := json.Marshal(map[string]any{"status": s})
+	if err != nil {
+		return err
+	}
+	_, err = n.Client.Resource(datapathNodes).Namespace(n.Namespace).Patch(ctx, n.Name, types.MergePatchType, data, metav1.PatchOptions{}, "status")
+	return err
+}

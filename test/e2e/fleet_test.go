@@ -1,0 +1,106 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package e2e
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+)
+
+// fleet is all of it: a cluster with Flux, an environment, a node, and Plumbline's
+// agent and controller as their manifests run them.
+type fleet struct {
+	*flux
+	*node
+	environment
+	datapath          resource
+	agent, controller *process
+	agentPod          *workload
+}
+
+// newFleet brings an environment into a cluster whose node has no Cilium yet, and
+// starts the agent and the controller.
+func newFleet(t *testing.T, services ...service) *fleet {
+	t.Helper()
+	f := &fleet{flux: newFlux(t, newCluster(t)), node: newNode(t)}
+	f.environment = build(t, "prod", f.cgroup, "")
+	f.datapath = named(apiPlumbline, "Datapath", namespace, "prod")
+	f.addNode(t, "n1")
+	f.declare(t, services...)
+	f.follow(t, services...)
+	f.adopt(t, f.environment)
+	f.agentPod = f.schedule(t, f.object(t, "gate/plumb-agent-daemonset.yaml"), "n1")
+	f.policyHolds(t, f.agentPod.client(t))
+	f.agent = f.agentPod.run(t)
+	f.controller = f.schedule(t, f.object(t, "gate/plumb-controller-deployment.yaml"), "n1").run(t)
+	return f
+}
+
+// newGuarded is a fleet with Cilium on its node, in sync, and the first revision
+// applied.
+func newGuarded(t *testing.T, services ...service) *fleet {
+	t.Helper()
+	f := newFleet(t, services...)
+	f.install(t, f.environment)
+	f.await(t, f.datapath, "Ready", isReady)
+	f.await(t, kustomization("gate"), "Ready", isReady)
+	f.release(t)
+	f.await(t, kustomization("apps"), "Ready", isReady)
+	return f
+}
+
+// gateIs waits for the gate's Ready, and gives how long that took.
+func (f *fleet) gateIs(t *testing.T, status string) time.Duration {
+	t.Helper()
+	begun := time.Now()
+	f.await(t, kustomization("gate"), "Ready "+status, hasCondition("Ready", status))
+	return time.Since(begun).Round(10 * time.Millisecond)
+}
+
+// drift waits for the Datapath to say that there is some, or none.
+func (f *fleet) drift(t *testing.T, status string) resource {
+	t.Helper()
+	return f.await(t, f.datapath, "Drifted "+status, hasCondition("Drifted", status))
+}
+
+// event waits for one about the Datapath or a node's report that has all words.
+func (f *fleet) event(t *testing.T, words ...string) {
+	t.Helper()
+	ctx := t.Context()
+	w, err := f.Watch(ctx, &corev1.EventList{}, client.InNamespace(namespace))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer w.Stop()
+	var said []string
+	late := time.After(patience)
+	for {
+		select {
+		case event := <-w.ResultChan():
+			e, ok := event.Object.(*corev1.Event)
+			if !ok {
+				continue
+			}
+			text := e.InvolvedObject.Kind + "/" + e.InvolvedObject.Name + " " + e.Reason + " " + e.Message
+			said = append(said, text)
+			if containsAll(text, words) {
+				return
+			}
+		case <-late:
+			t.Fatalf("no event with %q; there are:\n%s", words, strings.Join(said, "\n"))
+		}
+	}
+}
+
+func containsAll(text string, words []string) bool {
+	for _, word := range words {
+		if !strings.Contains(text, word) {
+			return false
+		}
+	}
+	return true
+}
