@@ -3,8 +3,10 @@
 package compiler
 
 import (
+	"cmp"
 	"strings"
 
+	"plumbline.dev/plumbline/compiler/chart"
 	"plumbline.dev/plumbline/compiler/diag"
 	"plumbline.dev/plumbline/compiler/rules"
 	"plumbline.dev/plumbline/compiler/values"
@@ -18,6 +20,9 @@ type Plain struct {
 	// Version is the chart's version, in full.
 	Version   string
 	VersionAt []diag.Position
+	// ChartSource is where the chart is, as environment.chart.source has it; "" is
+	// Cilium's own repository.
+	ChartSource string
 	// Platform is what the cluster runs on, by the names that #Environment has; ""
 	// is unknown.
 	Platform string
@@ -43,9 +48,16 @@ type Plain struct {
 // Values of a chart that has Cilium as its part are judged below the name
 // cilium.
 func VetPlain(p Plain, options ...Option) diag.List {
+	_, list := PreparePlain(p, options...)
+	return list
+}
+
+// PreparePlain finds what VetPlain finds. The Rendering is nil where there is
+// nothing to render: a version that no table has, or a value that is not known.
+func PreparePlain(p Plain, options ...Option) (*Rendering, diag.List) {
 	table, err := values.For(p.Version)
 	if err != nil {
-		return diag.List{{Code: codeChartVersion, Path: "chart.version", Message: err.Error(), Positions: p.VersionAt}}
+		return nil, diag.List{{Code: codeChartVersion, Path: "chart.version", Message: err.Error(), Positions: p.VersionAt}}
 	}
 	if inner, ok := table.Umbrella(p.Values); ok {
 		p.Values, p.Root = inner, p.Root+".cilium"
@@ -56,14 +68,80 @@ func VetPlain(p Plain, options ...Option) diag.List {
 	}
 	c := newCompilation(nil, options)
 	c.list = table.Check(p.Values, check)
-	if author, ok := p.Values.Data().(map[string]any); ok {
-		in := p.input(table, author)
-		in.Typed = c.list.Count(diag.Error) == 0
-		for _, set := range c.rules {
-			c.list = append(c.list, c.unlessTold(set.Judge(in))...)
+	author, ok := p.Values.Data().(map[string]any)
+	if !ok {
+		return nil, c.list.Sort()
+	}
+	in := p.input(table, author)
+	in.Typed = c.list.Count(diag.Error) == 0
+	for _, set := range c.rules {
+		c.list = append(c.list, c.unlessTold(set.Judge(in))...)
+	}
+	if !settled(&p.Values) {
+		return nil, c.list.Sort()
+	}
+	return p.rendering(author, c.list), c.list.Sort()
+}
+
+// settled tells whether every value is known, as far as Helm would read it.
+func settled(n *values.Node) bool {
+	for i := range n.Items {
+		if !settled(&n.Items[i]) {
+			return false
 		}
 	}
-	return c.list.Sort()
+	for i := range n.Fields {
+		if !settled(&n.Fields[i].Value) {
+			return false
+		}
+	}
+	return n.Kind != values.Unknown
+}
+
+// ownChartSource is where Cilium's own chart is, for values that name no source.
+const ownChartSource = "https://helm.cilium.io"
+
+// rendering is that of plain values. A release without a name is called as
+// Cilium's documentation calls it.
+func (p *Plain) rendering(author map[string]any, told diag.List) *Rendering {
+	kubernetes, _ := p.Facts["kubernetes"].(string)
+	named, _ := p.Release["release"].(map[string]any)
+	name, _ := named["name"].(string)
+	namespace, _ := named["namespace"].(string)
+	return &Rendering{
+		request: chart.Request{
+			Reference:  chart.Reference{Name: chartName, Version: p.Version, Source: cmp.Or(p.ChartSource, ownChartSource)},
+			Release:    chart.Release{Name: cmp.Or(name, chartName), Namespace: cmp.Or(namespace, "kube-system")},
+			Kubernetes: kubernetes, APIVersions: apiVersions(p.Facts), SkipSchema: p.skipsSchema(),
+		},
+		values: author, node: p.Values, root: p.Root, told: told,
+		weigh: func(list diag.List) diag.List { return list },
+		about: p.about,
+		field: func([]string) (string, []diag.Position) { return "", nil },
+	}
+}
+
+// skipsSchema tells whether the HelmRelease leaves the chart's schema aside, at
+// its install and its upgrade.
+func (p *Plain) skipsSchema() bool {
+	for _, action := range []string{"install", "upgrade"} {
+		settings, _ := p.Release[action].(map[string]any)
+		if skips, _ := settings["disableSchemaValidation"].(bool); !skips {
+			return false
+		}
+	}
+	return true
+}
+
+// about says where the author states the chart and the facts.
+func (p *Plain) about(part chart.About) (string, []diag.Position) {
+	switch part {
+	case chart.AboutValues:
+		return p.Root, p.Values.Positions
+	case chart.AboutKubernetes:
+		return string(part), p.place(string(part))
+	}
+	return string(part), p.VersionAt
 }
 
 // input is what rules read.

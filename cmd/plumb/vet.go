@@ -42,7 +42,9 @@ With --render it renders the chart too, and tells what the chart's own schema an
 templates refuse. That needs the chart: from the network once, or by --chart.
 
 A team that writes no CUE gives it Helm values, or a HelmRelease of Flux's with
-the variables that Flux puts into it. Of the environments it then reads none.`,
+the variables that Flux puts into it. Of the environments it then reads none.
+--render works there alike, by the chart that the HelmRelease's source names, or
+Cilium's own repository.`,
 		Example: `  plumb vet
   plumb vet dev prod
   plumb vet prod -f cluster.yaml
@@ -52,6 +54,7 @@ the variables that Flux puts into it. Of the environments it then reads none.`,
   plumb vet prod --render --chart ./charts/cilium-1.17.2.tgz
   plumb vet -o sarif > plumb.sarif
   plumb vet --values values.yaml --values prod.yaml --chart-version 1.17.2
+  plumb vet --values values.yaml --chart-version 1.17.2 --render
   plumb vet --helmrelease cilium.yaml --env-file base.env --env-file dev.env`,
 		ValidArgsFunction: e.completeEnvironments(0),
 	}
@@ -62,14 +65,14 @@ the variables that Flux puts into it. Of the environments it then reads none.`,
 	chartPath := chartFlag(command)
 	plain := newPlainFlags(command)
 	command.RunE = func(_ *cobra.Command, args []string) error {
-		if err := plain.check(args, len(cluster.files) > 0, *render); err != nil {
+		if err := plain.check(args, len(cluster.files) > 0); err != nil {
 			return err
-		}
-		if plain.given() {
-			return e.runPlain(plain, output.value)
 		}
 		if *chartPath != "" && !*render {
 			return errChartAlone("--render")
+		}
+		if plain.given() {
+			return e.runPlain(plain, output.value, *render, *chartPath)
 		}
 		sources, err := e.sources(args)
 		if err != nil {

@@ -65,7 +65,7 @@ func completePlatforms(command *cobra.Command) {
 func (f *plainFlags) given() bool { return len(f.values) > 0 || f.helmRelease != "" }
 
 // check refuses command lines that say too little or two things.
-func (f *plainFlags) check(args []string, withSnapshot, render bool) error {
+func (f *plainFlags) check(args []string, withSnapshot bool) error {
 	if !f.given() {
 		return f.alone()
 	}
@@ -76,8 +76,6 @@ func (f *plainFlags) check(args []string, withSnapshot, render bool) error {
 	switch {
 	case len(args) > 0:
 		return fmt.Errorf("%s is for a team without CUE, %q is an environment: give one of them", flag, args[0])
-	case render:
-		return fmt.Errorf("--render renders the charts of environments: %s states none", flag)
 	case withSnapshot:
 		return fmt.Errorf("-f counts Services against the maps of an environment: %s states none", flag)
 	case len(f.values) > 0 && f.helmRelease != "":
@@ -157,13 +155,22 @@ func (e *env) read(arg string) (name string, data []byte, err error) {
 	return filepath.ToSlash(filepath.Clean(arg)), data, err
 }
 
-// runPlain vets plain values and reports.
-func (e *env) runPlain(f *plainFlags, form string) error {
-	list, checked, err := e.vetPlain(f)
+// runPlain vets plain values and reports. With render the chart is looked at too,
+// that of chartPath if there is one; where it could not be, the other findings are
+// told nevertheless.
+func (e *env) runPlain(f *plainFlags, form string, render bool, chartPath string) error {
+	list, checked, toRender, err := e.vetPlain(f)
 	if err != nil {
 		return err
 	}
-	if err := e.report(list, form, checked); err != nil {
+	var unseen error
+	if render && toRender != nil {
+		var more diag.List
+		more, unseen = e.renderPlain(toRender, chartPath)
+		list = append(list, more...)
+	}
+	list = release.Relevant(list.Sort())
+	if err := errors.Join(e.report(list, form, checked), unseen); err != nil {
 		return err
 	}
 	if list.Count(diag.Error) > 0 {
@@ -172,11 +179,22 @@ func (e *env) runPlain(f *plainFlags, form string) error {
 	return nil
 }
 
-// vetPlain finds what is wrong with plain values, and says what it looked at.
-func (e *env) vetPlain(f *plainFlags) (list diag.List, checked []string, err error) {
+// renderPlain renders the chart with plain values. A chart's folder counts from
+// where an environment's would: the repository of the working directory.
+func (e *env) renderPlain(rendering *compiler.Rendering, chartPath string) (diag.List, error) {
+	process, err := e.startRenderer()
+	if err != nil {
+		return nil, err
+	}
+	return e.render(process, []*rendered{{source: load.Source{Dir: e.dir}, rendering: rendering}}, chartPath)
+}
+
+// vetPlain finds what is wrong with plain values, says what it looked at, and
+// gives what can be rendered, if anything.
+func (e *env) vetPlain(f *plainFlags) (list diag.List, checked []string, toRender *compiler.Rendering, err error) {
 	p := compiler.Plain{Version: f.chartVersion, Platform: f.platform, AllowUnknown: f.allowUnknown}
 	if list, err = e.readFacts(f.facts, &p); err != nil {
-		return nil, nil, err
+		return nil, nil, nil, err
 	}
 	read, checked := e.plainValues, f.values
 	if f.helmRelease != "" {
@@ -184,18 +202,19 @@ func (e *env) vetPlain(f *plainFlags) (list diag.List, checked []string, err err
 	}
 	more, err := read(f, &p)
 	if err != nil {
-		return nil, nil, err
+		return nil, nil, nil, err
 	}
 	list = append(list, more...)
 	team, found, err := e.teamRules()
 	if err != nil {
-		return nil, nil, err
+		return nil, nil, nil, err
 	}
 	list = append(list, found...)
 	if p.Version != "" { // there is a finding about it
-		list = append(list, compiler.VetPlain(p, compiler.WithRules(team))...)
+		toRender, found = compiler.PreparePlain(p, compiler.WithRules(team))
+		list = append(list, found...)
 	}
-	return release.Relevant(list.Sort()), checked, nil
+	return list, checked, toRender, nil
 }
 
 // readFacts reads --facts.
@@ -242,7 +261,7 @@ func (e *env) plainRelease(f *plainFlags, p *compiler.Plain) (diag.List, error) 
 		return list, nil
 	}
 	version, found := r.ChartVersion(f.chartVersion)
-	p.Version, p.VersionAt = version, r.VersionAt
+	p.Version, p.VersionAt, p.ChartSource = version, r.VersionAt, r.ChartSource
 	p.Root, p.Values = release.Root, r.Values
 	p.Release, p.ReleaseAt = r.Facts(), r.FactsAt
 	return append(list, found...), nil
