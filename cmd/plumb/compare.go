@@ -15,6 +15,7 @@ import (
 	"plumbline.dev/plumbline/compiler/emit"
 	"plumbline.dev/plumbline/compiler/load"
 	"plumbline.dev/plumbline/compiler/lower"
+	"plumbline.dev/plumbline/compiler/rules"
 	"plumbline.dev/plumbline/compiler/values"
 )
 
@@ -31,11 +32,16 @@ Manifests leave out the values of the HelmRelease, which stand among the values;
 that are keys, certificates, passwords or tokens. A masked line says that its
 sides differ, and no more.
 
--o json prints {same, from, to, differences, counts}: from and to are
+Behind the differences stands what is found in one of the two alone, by Plumbline's
+rules and the team's in the work tree: + in B, - in A. It has no part in the exit
+code. --only leaves it out.
+
+-o json prints {same, from, to, differences, counts, findings}: from and to are
 {environment, revision, commit, absent}; a difference is {part, op, object, path,
 from, to, masked, fromPositions, toPositions}, where part is values, manifests or
 settings, op added, removed or changed, and object {apiVersion, kind, namespace,
-name} of manifests; without path it is the object as a whole.
+name} of manifests; without path it is the object as a whole. findings are {added,
+removed}, each as vet -o json has them.
 
 Exit codes: 0 the same, 1 they differ, 2 one of them does not compile, or could
 not be read.`
@@ -79,7 +85,35 @@ func (e *env) diff(a, b, only, form string) error {
 	if err != nil {
 		return err
 	}
+	if only == "" {
+		if report.Findings, err = e.findingsOf(from, to); err != nil {
+			return err
+		}
+	}
 	return e.printComparison(report, form)
+}
+
+// findingsOf compares what is found in two environments, by the rules of the work
+// tree for both: what differs is the environments' own.
+func (e *env) findingsOf(from, to selection) (*compare.Findings, error) {
+	team, broken, err := e.teamRules()
+	if err != nil {
+		return nil, err
+	}
+	if broken.Count(diag.Error) > 0 {
+		return nil, errors.Join(e.tell(broken),
+			errors.New("the team's rules are broken, see above, and findings can't be compared by them: mend them, or compare one part by --only"))
+	}
+	return compare.FindingsOf(from.findings(team), to.findings(team)), nil
+}
+
+// findings are what vet finds in it; nothing where it is absent.
+func (s selection) findings(team *rules.Set) diag.List {
+	if s.origin.Absent {
+		return nil
+	}
+	list, _ := vet([]load.Source{s.source}, []compiler.Option{compiler.WithRules(team)})
+	return list
 }
 
 func partsOf(only string) ([]compare.Part, error) {

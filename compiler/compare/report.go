@@ -20,6 +20,9 @@ type Report struct {
 	To          Origin   `json:"to"`
 	Differences []Line   `json:"differences"`
 	Counts      OpCounts `json:"counts"`
+	// Findings are of the sides as a whole; nil where one part alone is compared.
+	// Same is not about them.
+	Findings *Findings `json:"findings,omitempty"`
 }
 
 // Origin says which environment a side is.
@@ -131,15 +134,14 @@ var (
 // WriteText writes a line for each difference, nothing where there is none:
 //
 //	~ values operator.replicas: 1 -> 2 (environments/dev/dev.cue:30:13 -> environments/prod/prod.cue:28:13)
+//
+// Findings stand behind them.
 func (r *Report) WriteText(w io.Writer, colour bool) error {
 	var b strings.Builder
 	for _, l := range r.Differences {
-		text := signs[l.Op] + " " + l.String()
-		if colour {
-			text = colours[l.Op] + text + reset
-		}
-		b.WriteString(text + "\n")
+		b.WriteString(painted(l.Op, l.String(), colour))
 	}
+	r.Findings.text(&b, colour)
 	_, err := io.WriteString(w, b.String())
 	return err
 }
