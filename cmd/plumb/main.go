@@ -122,6 +122,7 @@ func run(outside func() (*env, error), args []string) int {
 		return exitFailed
 	}
 	root := newRootCommand(e)
+	nameAsPlugin(root, os.Args[0])
 	root.SetArgs(args)
 	err = root.ExecuteContext(e.ctx)
 	switch {

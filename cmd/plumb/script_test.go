@@ -23,7 +23,7 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	testscript.Main(m, map[string]func(){"plumb": main, chart.Command: renderer, "plumb-on-node": onNode})
+	testscript.Main(m, map[string]func(){"plumb": main, pluginName: main, chart.Command: renderer, "plumb-on-node": onNode})
 }
 
 // renderer is plumb-render, as its own command has it.
