@@ -3,6 +3,7 @@
 package main
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -10,6 +11,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/spf13/cobra"
 
@@ -148,11 +150,39 @@ func (f *plainFlags) stdinOnce() error {
 // read reads a file of the command line, and gives the name to show.
 func (e *env) read(arg string) (name string, data []byte, err error) {
 	if arg == stdinName {
-		data, err = io.ReadAll(e.stdin)
+		if data, err = io.ReadAll(e.stdin); err == nil {
+			err = checkText(stdinShown, data)
+		}
 		return stdinShown, data, err
 	}
+	if info, err := os.Stat(e.path(arg)); err == nil && info.IsDir() {
+		return "", nil, fmt.Errorf("%s is a folder: give a file in it", arg)
+	}
 	data, err = os.ReadFile(e.path(arg))
-	return filepath.ToSlash(filepath.Clean(arg)), data, err
+	if err != nil {
+		return "", nil, err
+	}
+	return filepath.ToSlash(filepath.Clean(arg)), data, checkText(arg, data)
+}
+
+// checkText refuses what is no text, where it begins to be none. UTF-16 says by
+// its first bytes that it is some, and YAML may be written in it.
+func checkText(name string, data []byte) error {
+	if bytes.HasPrefix(data, []byte{0xff, 0xfe}) || bytes.HasPrefix(data, []byte{0xfe, 0xff}) {
+		return nil
+	}
+	line, start := 1, 0
+	for i := 0; i < len(data); {
+		r, size := utf8.DecodeRune(data[i:])
+		if r == utf8.RuneError && size == 1 {
+			return fmt.Errorf("%s:%d:%d: the byte 0x%02x is no UTF-8: save the file as UTF-8 text", name, line, i-start+1, data[i])
+		}
+		i += size
+		if r == '\n' {
+			line, start = line+1, i
+		}
+	}
+	return nil
 }
 
 // runPlain vets plain values and reports. With render the chart is looked at too,
