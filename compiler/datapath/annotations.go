@@ -56,7 +56,9 @@ func (c *compiler) annotation(short, value string, s *service, o *owner, field s
 			c.notice(state.Warning, "snapshot/not-modelled", o, field, "", "endpoints of other clusters are not in the snapshot")
 		}
 	case "lb-l7", "lb-l7-algorithm":
-		c.notice(state.Warning, "snapshot/not-modelled", o, field, "", "L7 load balancing follows from other objects, which are not in the snapshot")
+		if c.proxied[s.key] == nil {
+			c.notice(state.Warning, "snapshot/not-modelled", o, field, "add the CiliumEnvoyConfig that the operator makes of it", "L7 load balancing follows from a CiliumEnvoyConfig, and the snapshot has none of the service")
+		}
 	case "node", "node-selector", "shared", "global-sync-endpoint-slices":
 	default:
 		c.notice(state.Warning, "snapshot/unknown-annotation", o, field, "", "Cilium %s knows no such annotation; it has no effect", c.settings.ChartVersion)

@@ -63,6 +63,8 @@ type compiler struct {
 	// addressed those that name an address; each in the order of their names.
 	redirects map[string][]*redirect
 	addressed []*redirect
+	// proxied is what Envoy configurations say of services, by their keys.
+	proxied map[string]*envoy
 
 	candidates []candidate // of the current service
 	chosen     []candidate // of the current pick
@@ -160,6 +162,7 @@ func (c *compiler) run(snapshot *state.Snapshot) {
 	c.judgeNode()
 	pods := pointers(snapshot.Pods, comparePods)
 	c.policies(pointers(snapshot.RedirectPolicies, comparePolicies), pods)
+	c.envoyConfigs(pointers(snapshot.EnvoyConfigs, compareEnvoy))
 	c.services(snapshot)
 	c.declared()
 	c.pods(pods)

@@ -195,6 +195,10 @@ func (j *judgement) say(loser, winner int32, consequence string) {
 		j.notice(state.Info, "snapshot/node-port-yields", &j.owners[q.loser], "", "", "%s is %s%s's own; the port is not written there", f.Endpoint, w.object, in(w.pos))
 		return
 	}
+	if j.rules.redirects.replaces && j.frontends[winner].redirect {
+		j.notice(state.Info, "snapshot/redirect-replaces", &j.owners[q.loser], "", "", "%s is led elsewhere by %s%s", f.Endpoint, w.object, in(w.pos))
+		return
+	}
 	j.notice(state.Error, "snapshot/duplicate-frontend", &j.owners[q.loser], "", "give one of them another address or port",
 		"%s is claimed by %s%s too; %s", f.Endpoint, w.object, in(w.pos), consequence)
 }

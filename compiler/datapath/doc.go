@@ -18,6 +18,7 @@
 //     think, is a Notice.
 //
 // Entries that follow from other objects than Services, EndpointSlices, Pods and
-// the Node are not compiled: local redirect policies, L7 load balancing, other
-// clusters' endpoints. A Notice says where a Snapshot asks for them.
+// the Node, CiliumLocalRedirectPolicies and CiliumEnvoyConfigs are not compiled:
+// other clusters' endpoints. A Notice says where a Snapshot asks for them. The port
+// of the L7 proxy, which no object tells, is 0.
 package datapath

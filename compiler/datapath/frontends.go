@@ -156,12 +156,17 @@ func (c *compiler) emit(s *service, t state.FrontendType, a netip.Addr, p *state
 	}
 	to := c.redirectOf(s, t, name, p.Name)
 	chosen := c.pick(want{port: p.Name, protocol: p.Protocol, v6: a.Is6(), local: to == nil && c.onlyLocal(s, t, scope), redirect: to}, s.topology)
-	c.frontends = append(c.frontends, frontend{owner: s.owner, expanded: expanded, redirect: s.addressed, Frontend: state.Frontend{
+	f := state.Frontend{
 		FrontendName: name, Type: t, Flags: c.flags(s, t, name, to != nil), Algorithm: s.algorithm,
 		AffinityTimeoutSeconds: s.affinity, Service: s.key, PortName: p.Name,
 		Backends: chosen.active, Inactive: chosen.inactive,
-	}})
-	c.match(s, name, chosen)
+	}
+	if c.toProxy(s, p, number) { // the port stands where algorithm and timeout would
+		f.Flags, f.Algorithm, f.AffinityTimeoutSeconds = f.Flags&^state.Affinity|state.L7, state.Undef, 0
+	} else {
+		c.match(s, name, chosen)
+	}
+	c.frontends = append(c.frontends, frontend{Frontend: f, owner: s.owner, expanded: expanded, redirect: s.addressed})
 	c.restrict(s, t, name)
 	if c.maglev(s, t, a) {
 		c.table(name, chosen)

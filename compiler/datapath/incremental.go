@@ -30,6 +30,8 @@ type Compiler struct {
 
 	policies map[state.Name][]*state.RedirectPolicy
 	redirect []state.Notice // about them
+	envoys   map[state.Name][]*state.EnvoyConfig
+	envoy    []state.Notice // about them
 
 	claims claims
 	rows   sharedRows
@@ -52,8 +54,8 @@ func New(settings *state.Settings) *Compiler {
 	c := &Compiler{
 		settings: settings, units: map[unitKey]*unit{}, slices: map[state.Name]*state.EndpointSlice{},
 		repeated: map[state.Name][]state.Notice{}, noisy: map[*unit]bool{},
-		policies: map[state.Name][]*state.RedirectPolicy{},
-		claims:   newClaims(), rows: newSharedRows(), wild: wildcards{},
+		policies: map[state.Name][]*state.RedirectPolicy{}, envoys: map[state.Name][]*state.EnvoyConfig{},
+		claims: newClaims(), rows: newSharedRows(), wild: wildcards{},
 		changed: map[state.FrontendName]part{}, changedRows: map[state.Endpoint]bool{},
 	}
 	c.place(state.Node{})
@@ -72,7 +74,7 @@ func (c *Compiler) place(node state.Node) {
 	c.run = newCompiler(c.settings, &state.Snapshot{Node: node})
 	c.run.node = &c.node
 	if before != nil { // for what they had a hand in
-		c.run.redirects, c.run.addressed = before.redirects, before.addressed
+		c.run.redirects, c.run.addressed, c.run.proxied = before.redirects, before.addressed, before.proxied
 	}
 	if c.usable = c.run.settingsUsable(); c.usable {
 		c.run.judgeNode()
@@ -99,7 +101,7 @@ func (c *Compiler) Apply(d *state.Delta) (*state.Change, []state.Notice) {
 func (c *Compiler) Notices() []state.Notice {
 	list := slices.Clone(c.said)
 	if c.usable {
-		list = append(list, c.redirect...)
+		list = append(append(list, c.redirect...), c.envoy...)
 	}
 	for u := range c.noisy {
 		list = append(append(list, u.notices...), u.contested...)
@@ -116,7 +118,7 @@ func (c *Compiler) Notices() []state.Notice {
 // Failed tells whether any of Notices is an Error: then something of the Snapshot
 // was not understood, and nothing may be pruned by the State (I2).
 func (c *Compiler) Failed() bool {
-	return c.errors > 0 || len(c.repeated) > 0 || failed(c.said) || c.usable && (failed(c.redirect) || failed(c.sizes()))
+	return c.errors > 0 || len(c.repeated) > 0 || failed(c.said) || c.usable && (failed(c.redirect) || failed(c.envoy) || failed(c.sizes()))
 }
 
 func failed(list []state.Notice) bool {

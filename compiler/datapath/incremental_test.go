@@ -100,13 +100,15 @@ func randomChange(r *rand.Rand, in *state.Snapshot) (*state.Snapshot, *state.Del
 		delta.Node = &out.Node
 	}
 	for range 1 + r.IntN(3) {
-		switch r.IntN(6) {
+		switch r.IntN(7) {
 		case 0, 1:
 			changeServices(r, &out, delta)
 		case 2, 3:
 			changeSlices(r, &out, delta)
 		case 4:
 			changeRedirects(r, &out, delta)
+		case 5:
+			changeEnvoys(r, &out, delta)
 		default:
 			changePods(r, &out, pool.Pods, delta)
 		}
@@ -154,6 +156,20 @@ func changeRedirects(r *rand.Rand, s *state.Snapshot, delta *state.Delta) {
 		list = append(list, &o)
 	}
 	delta.SetRedirect(name, list...)
+}
+
+func changeEnvoys(r *rand.Rand, s *state.Snapshot, delta *state.Delta) {
+	one := randomEnvoy(r)
+	name := state.Name{Namespace: one.Namespace, Name: one.Name}
+	s.EnvoyConfigs = slices.DeleteFunc(slices.Clone(s.EnvoyConfigs), func(o state.EnvoyConfig) bool { return o.Object() == one.Object() })
+	var list []*state.EnvoyConfig
+	for range pick(r, []int{0, 1, 1, 1, 1, 2}) {
+		o := randomEnvoy(r)
+		o.Namespace, o.Name = name.Namespace, name.Name
+		s.EnvoyConfigs = append(s.EnvoyConfigs, o)
+		list = append(list, &o)
+	}
+	delta.SetEnvoy(name, list...)
 }
 
 // soundRedirect makes most policies ones that redirect something.

@@ -119,6 +119,8 @@ func shuffled(in *state.Snapshot, r *rand.Rand) *state.Snapshot {
 	shuffle(r, out.Pods)
 	out.RedirectPolicies = slices.Clone(in.RedirectPolicies)
 	shuffle(r, out.RedirectPolicies)
+	out.EnvoyConfigs = slices.Clone(in.EnvoyConfigs)
+	shuffle(r, out.EnvoyConfigs)
 	return &out
 }
 
@@ -144,6 +146,11 @@ func randomInput(r *rand.Rand) (*state.Settings, *state.Snapshot) {
 	if lb.LocalRedirectPolicy = r.IntN(3) > 0; lb.LocalRedirectPolicy || r.IntN(4) == 0 {
 		for i := range r.IntN(4) {
 			snapshot.RedirectPolicies = append(snapshot.RedirectPolicies, randomRedirect(r, i))
+		}
+	}
+	if lb.EnvoyConfig = r.IntN(3) > 0; lb.EnvoyConfig || r.IntN(4) == 0 {
+		for range r.IntN(4) {
+			snapshot.EnvoyConfigs = append(snapshot.EnvoyConfigs, randomEnvoy(r))
 		}
 	}
 	for range r.IntN(6) {
@@ -198,6 +205,15 @@ func randomRedirect(r *rand.Rand, i int) state.RedirectPolicy {
 		p.Service = &state.RedirectService{Namespace: pick(r, []string{"t", "t", "t", "u"}), Name: fmt.Sprint("s", r.IntN(5)), Ports: randomRedirectPorts(r)}
 	}
 	return p
+}
+
+func randomEnvoy(r *rand.Rand) state.EnvoyConfig {
+	e := state.EnvoyConfig{Namespace: pick(r, []string{"t", "t", ""}), Name: fmt.Sprint("e", r.IntN(3)), Listeners: []string{"l", "t/m"}[:r.IntN(3)], NodeSelector: pick(r, []*string{nil, nil, ptr("a=b"), ptr("a in")})}
+	for range r.IntN(4) {
+		e.Services = append(e.Services, state.EnvoyService{Namespace: pick(r, []string{"t", "t", ""}), Name: fmt.Sprint("s", r.IntN(5)),
+			Ports: pick(r, [][]uint16{nil, {80}, {81, 443}}), Listener: pick(r, []string{"", "l", "t/m", "x"})})
+	}
+	return e
 }
 
 func randomRedirectPorts(r *rand.Rand) []state.RedirectPort {

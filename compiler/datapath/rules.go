@@ -75,6 +75,8 @@ type rules struct {
 	undefUnlessAnnotated bool
 	// redirects is how local redirect policies work.
 	redirects redirection
+	// envoy is how Envoy configurations work.
+	envoy envoyRule
 	// trimsRanges: spaces around a source range are cut off (1.17).
 	trimsRanges bool
 }
@@ -151,6 +153,7 @@ func rulesOf(s *state.Settings, patch int) rules {
 		wildcards: minor >= minor19, sparesNode: minor >= minor20,
 		topology:  topologies[s.Layout],
 		redirects: redirectionOf(minor, patch),
+		envoy:     envoyRuleOf(minor),
 	}
 	all := s.LoadBalancer.SourceRangeAllTypes
 	r.rangeFlag = [...]bool{

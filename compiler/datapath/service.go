@@ -41,12 +41,13 @@ type service struct {
 	dsr       string // forwarding mode: "", dsr, snat, hybrid
 	algorithm state.Algorithm
 	topology  topologyMode
-	wildcard  bool      // of a class that gets wildcard entries
-	delegate  bool      // proxy delegation, or the health check's own loopback
-	loopback  bool      // a HostPort on a loopback address
-	host      bool      // a HostPort
-	redirect  *redirect // a policy's own frontends lead to its pods
-	addressed bool      // and stand at the address that it names
+	wildcard  bool       // of a class that gets wildcard entries
+	delegate  bool       // proxy delegation, or the health check's own loopback
+	proxied   [][]uint16 // sets of ports that the L7 proxy has; an empty set is all
+	loopback  bool       // a HostPort on a loopback address
+	host      bool       // a HostPort
+	redirect  *redirect  // a policy's own frontends lead to its pods
+	addressed bool       // and stand at the address that it names
 }
 
 func local(policy string) bool { return policy == "Local" }
@@ -181,6 +182,9 @@ func (c *compiler) service(svc *state.Service, list []*state.EndpointSlice) {
 	c.gather(list)
 	s := c.view(svc, o)
 	s.owner, s.key = id, key
+	if !c.proxiedPorts(svc, &s, o) {
+		return
+	}
 	ports := c.usablePorts(svc, o)
 	c.takeOver(svc, &s, ports)
 	c.clusterIPs(svc, &s, ports)
@@ -260,6 +264,7 @@ func (c *compiler) judgeUnassigned(svc *state.Service, o *owner) bool {
 // view judges what all frontends of a service have in common.
 func (c *compiler) view(svc *state.Service, o *owner) service {
 	s := service{
+		key:       svc.Key(),
 		external:  local(svc.ExternalTrafficPolicy),
 		internal:  local(svc.InternalTrafficPolicy) && !(c.rules.settingsDecide && !c.settings.LoadBalancer.InternalTrafficPolicy),
 		affinity:  c.affinity(svc, o),

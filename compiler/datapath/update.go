@@ -78,6 +78,7 @@ func (u *update) take(d *state.Delta) {
 		u.changed[at] = true
 	}
 	u.takeRedirects(d)
+	u.takeEnvoys(d)
 }
 
 // takeRedirects judges the redirect policies anew where they, the pods or the node
@@ -106,6 +107,36 @@ func (u *update) touchRedirects() {
 	}
 	if at := (unitKey{kind: ofRedirects}); len(u.run.addressed) > 0 || u.units[at] != nil {
 		u.changed[u.unit(at)] = true
+	}
+}
+
+// takeEnvoys judges all Envoy configurations anew where one or the node has
+// changed, and marks the services that they name, before and after.
+func (u *update) takeEnvoys(d *state.Delta) {
+	for name, list := range d.Envoys {
+		if u.envoys[name] = slices.Clone(list); len(list) == 0 {
+			delete(u.envoys, name)
+		}
+	}
+	if d.Node == nil && len(d.Envoys) == 0 {
+		return
+	}
+	u.touchProxied()
+	var all []*state.EnvoyConfig
+	for _, list := range u.envoys {
+		all = append(all, list...)
+	}
+	slices.SortFunc(all, compareEnvoy)
+	u.run.reset(nil)
+	u.run.envoyConfigs(all)
+	u.Compiler.envoy = u.run.notices
+	u.touchProxied()
+	u.said = append(u.said, u.Compiler.envoy...)
+}
+
+func (u *update) touchProxied() {
+	for key := range u.run.proxied {
+		u.changed[u.unit(unitKey{ofServices, envoyName(key)})] = true
 	}
 }
 

@@ -102,6 +102,7 @@ func (r *resolver) loadBalancer(layout state.Layout, replaced bool) state.LoadBa
 	} else {
 		s.LocalRedirectPolicy = s.LocalRedirectPolicy || r.switchedOn("localRedirectPolicies.enabled")
 	}
+	s.EnvoyConfig = r.envoyConfig()
 	if until18 {
 		s.SessionAffinity = r.boolean(option{"sessionAffinity", "enable-session-affinity"}, false) || replaced
 		s.SourceRangeCheck = r.boolean(option{"svcSourceRangeCheck", "enable-svc-source-range-check"}, true)
@@ -257,6 +258,17 @@ func (r *resolver) plain(o option) string {
 func (r *resolver) switchedOn(value string) bool {
 	v, _ := lookup(r.values, strings.Split(value, "."))
 	return fmt.Sprint(v) == "true"
+}
+
+// envoyConfig tells whether the agent reads Envoy configurations: the chart asks
+// for it with each feature that is made of them, and it takes the L7 proxy.
+func (r *resolver) envoyConfig() bool {
+	on := r.boolean(option{"", "enable-envoy-config"}, false)
+	for _, value := range []string{"envoyConfig.enabled", "ingressController.enabled", "gatewayAPI.enabled"} {
+		on = on || r.switchedOn(value)
+	}
+	backend, _ := lookup(r.values, strings.Split("loadBalancer.l7.backend", "."))
+	return (on || fmt.Sprint(backend) == "envoy") && r.boolean(option{"l7Proxy", "enable-l7-proxy"}, true)
 }
 
 // partialReplacement warns of the single services that 1.17 and 1.18 could take

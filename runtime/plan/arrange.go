@@ -21,6 +21,9 @@ func arrange(have, want *state.State) *state.State {
 		f := &out.Frontends[i]
 		if h := held[f.FrontendName]; h != nil {
 			held := slices.Concat(h.Backends, h.Inactive) // whatever the master counts
+			if unknownPort(f) && h.Flags&state.L7 != 0 {
+				f.L7ProxyPort = h.L7ProxyPort // the agent's choice
+			}
 			f.Backends = keepPlaces(held, f.Backends)
 			f.Inactive = keepPlaces(held[min(len(f.Backends), len(held)):], f.Inactive)
 		}

@@ -71,6 +71,7 @@ func diff(have *Have, want *state.State, known *layout.Ledger) (*Result, error) 
 			d.edit(desc.ID, e)
 		}
 	}
+	d.proxies()
 	d.strange(held, strange)
 	d.maglev()
 	d.maps()

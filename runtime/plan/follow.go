@@ -35,6 +35,9 @@ func (t *Target) Follow(c *state.Change) (*Result, bool) {
 	}
 	// What the differ looks up stands in the tables and in these parts alone.
 	dec := &layout.Decoded{State: have, Ledger: t.ledgerOf(have)}
+	if arranged := arrange(have, want); t.unsaid || unknownPorts(arranged.Frontends) {
+		return nil, false
+	}
 	if !t.assign(c) {
 		return nil, false
 	}

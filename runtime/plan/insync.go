@@ -28,7 +28,7 @@ func InSync(have *Have, want *state.State) bool {
 // ids, else nil: parameters and programs may differ. The ids, which hardly
 // anyone asks for then, are collected when someone does.
 func cold(have *Have, want *state.State) *Result {
-	if !layout.Known(want.Layout) || len(want.Maglev) > 0 || !sized(have.Tables) {
+	if !layout.Known(want.Layout) || len(want.Maglev) > 0 || unknownPorts(want.Frontends) || !sized(have.Tables) {
 		return nil
 	}
 	s := newSyncer(have, want)

@@ -14,6 +14,7 @@ type Target struct {
 	want   *state.State
 	ids    func() *layout.Ledger
 	parts  map[layout.MapID]*part
+	unsaid bool           // a frontend leads to a proxy's port that is not known
 	ledger *layout.Ledger // what ids gave; nil: nothing was followed
 	since  *since         // nil: nothing was followed
 }
@@ -25,7 +26,7 @@ type part struct {
 }
 
 func newTarget(want *state.State, ids func() *layout.Ledger, tables layout.Tables) *Target {
-	t := &Target{want: want, ids: ids, parts: make(map[layout.MapID]*part, len(tables))}
+	t := &Target{want: want, ids: ids, unsaid: unknownPorts(want.Frontends), parts: make(map[layout.MapID]*part, len(tables))}
 	for id, table := range tables {
 		if table.Rows() > 0 {
 			t.parts[id] = &part{table: table.Share()}
@@ -38,7 +39,7 @@ func newTarget(want *state.State, ids func() *layout.Ledger, tables layout.Table
 // find nothing, and Result says so. False is no verdict: ask Diff. A State with
 // Maglev tables is never said to be held, as it has only their digests.
 func (t *Target) Holds(have *Have) bool {
-	if have.Layout != t.want.Layout || len(t.want.Maglev) > 0 {
+	if have.Layout != t.want.Layout || len(t.want.Maglev) > 0 || t.unsaid {
 		return false
 	}
 	t.fold()

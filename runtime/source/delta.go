@@ -30,6 +30,7 @@ func Delta(before, after *state.Snapshot) *state.Delta {
 	differing(before.Slices, after.Slices, func(s *state.EndpointSlice) state.Name { return state.Name{Namespace: s.Namespace, Name: s.Name} }, sameSlice, d.SetSlice)
 	differing(before.Pods, after.Pods, func(p *state.Pod) state.Name { return state.Name{Namespace: p.Namespace, Name: p.Name} }, samePod, d.SetPod)
 	differing(before.RedirectPolicies, after.RedirectPolicies, func(p *state.RedirectPolicy) state.Name { return state.Name{Namespace: p.Namespace, Name: p.Name} }, sameRedirect, d.SetRedirect)
+	differing(before.EnvoyConfigs, after.EnvoyConfigs, func(e *state.EnvoyConfig) state.Name { return state.Name{Namespace: e.Namespace, Name: e.Name} }, sameEnvoy, d.SetEnvoy)
 	return d
 }
 
@@ -110,6 +111,8 @@ func samePod(a, b *state.Pod) bool {
 }
 
 func sameRedirect(a, b *state.RedirectPolicy) bool { return reflect.DeepEqual(a, b) }
+
+func sameEnvoy(a, b *state.EnvoyConfig) bool { return reflect.DeepEqual(a, b) }
 
 func samePointee[T comparable](a, b *T) bool {
 	if a == nil || b == nil {

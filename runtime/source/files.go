@@ -24,7 +24,7 @@ import (
 )
 
 // Files reads Services, EndpointSlices, Pods, the Node, CiliumEndpoints (alone or
-// in slices), CiliumNodes and CiliumLocalRedirectPolicies from YAML or JSON files, and from folders with everything below them that ends in .yaml, .yml or
+// in slices), CiliumNodes, CiliumLocalRedirectPolicies and CiliumEnvoyConfigs from YAML or JSON files, and from folders with everything below them that ends in .yaml, .yml or
 // .json. node is the node that the Snapshot is for: what the caller left empty of
 // it is taken from the Node object of its name.
 //
@@ -252,6 +252,15 @@ func (r *reader) cilium(version, kind string, doc *yaml.Node, pos state.Position
 			}
 			r.place(notices, doc, pos)
 		}
+	case "cilium.io/v2 CiliumEnvoyConfig", "cilium.io/v2 CiliumClusterwideEnvoyConfig":
+		if in, ok := decodePart[EnvoyConfigObject](r, kind, doc, pos); ok {
+			out, notices := EnvoyConfig(in, kind)
+			out.Pos = pos
+			if len(notices) == 0 {
+				r.snapshot.EnvoyConfigs = append(r.snapshot.EnvoyConfigs, out)
+			}
+			r.place(notices, doc, pos)
+		}
 	default:
 		return false
 	}
@@ -286,7 +295,9 @@ var versions = map[string]string{
 	"CiliumEndpointSlice cilium.io":  "cilium.io/v2alpha1",
 	"CiliumNode cilium.io":           "cilium.io/v2",
 
-	"CiliumLocalRedirectPolicy cilium.io": "cilium.io/v2",
+	"CiliumLocalRedirectPolicy cilium.io":    "cilium.io/v2",
+	"CiliumEnvoyConfig cilium.io":            "cilium.io/v2",
+	"CiliumClusterwideEnvoyConfig cilium.io": "cilium.io/v2",
 }
 
 // other refuses another version of a kind that is needed, and counts the rest.
@@ -297,35 +308,11 @@ func (r *reader) other(version, kind string, doc *yaml.Node, pos state.Position)
 		r.say(state.Error, "snapshot/unknown-version", kind+" "+name, pos, "want "+want, "version %s is not read; the object is left out", version)
 		return
 	}
-	if group == "cilium.io" && (kind == "CiliumEnvoyConfig" || kind == "CiliumClusterwideEnvoyConfig") {
-		r.envoy(kind, doc, pos)
-		return
-	}
 	key := kind + "." + version
 	if r.ignored[key] == nil {
 		r.ignored[key] = &ignored{first: pos}
 	}
 	r.ignored[key].count++
-}
-
-// envoy says which services an Envoy configuration redirects: the agent chooses
-// the proxy's port when it runs, and no object tells of it.
-func (r *reader) envoy(kind string, doc *yaml.Node, pos state.Position) {
-	meta := field(doc, "metadata")
-	object := kind + " " + namespaced(text(field(meta, "namespace")), text(field(meta, "name")))
-	list := field(field(doc, "spec"), "services")
-	if list == nil || list.Kind != yaml.SequenceNode {
-		return
-	}
-	for i, item := range list.Content {
-		item = resolve(item)
-		namespace := cmp.Or(text(field(item, "namespace")), text(field(meta, "namespace")))
-		r.notices = append(r.notices, state.Notice{
-			Code: "snapshot/not-modelled", Severity: state.Warning, Object: object, Field: fmt.Sprintf("spec.services[%d]", i),
-			Pos:     state.Position{File: pos.File, Line: item.Line},
-			Message: fmt.Sprintf("service %s is redirected to a proxy port that the agent chooses; its frontends are compiled without", namespaced(namespace, text(field(item, "name")))),
-		})
-	}
 }
 
 var unknownField = regexp.MustCompile(`unknown field "(.*)"`)

@@ -30,6 +30,8 @@ type Delta struct {
 	Pods     map[Name][]*Pod
 	// Redirects are the redirect policies.
 	Redirects map[Name][]*RedirectPolicy
+	// Envoys are the Envoy configurations, those of the cluster without a namespace.
+	Envoys map[Name][]*EnvoyConfig
 }
 
 // SetService notes the services of a name; none deletes it.
@@ -45,6 +47,9 @@ func (d *Delta) SetPod(name Name, list ...*Pod) { set(&d.Pods, name, list) }
 // SetRedirect notes the redirect policies of a name; none deletes it.
 func (d *Delta) SetRedirect(name Name, list ...*RedirectPolicy) { set(&d.Redirects, name, list) }
 
+// SetEnvoy notes the Envoy configurations of a name; none deletes it.
+func (d *Delta) SetEnvoy(name Name, list ...*EnvoyConfig) { set(&d.Envoys, name, list) }
+
 func set[T any](m *map[Name][]*T, name Name, list []*T) {
 	if *m == nil {
 		*m = map[Name][]*T{}
@@ -54,7 +59,7 @@ func set[T any](m *map[Name][]*T, name Name, list []*T) {
 
 // Empty tells whether nothing has changed.
 func (d *Delta) Empty() bool {
-	return d.Node == nil && len(d.Services)+len(d.Slices)+len(d.Pods)+len(d.Redirects) == 0
+	return d.Node == nil && len(d.Services)+len(d.Slices)+len(d.Pods)+len(d.Redirects)+len(d.Envoys) == 0
 }
 
 // Whole is the Delta from nothing to a Snapshot, whose objects it refers to.
@@ -79,6 +84,11 @@ func Whole(s *Snapshot) *Delta {
 		o := &s.RedirectPolicies[i]
 		n := Name{o.Namespace, o.Name}
 		d.SetRedirect(n, append(d.Redirects[n], o)...)
+	}
+	for i := range s.EnvoyConfigs {
+		o := &s.EnvoyConfigs[i]
+		n := Name{o.Namespace, o.Name}
+		d.SetEnvoy(n, append(d.Envoys[n], o)...)
 	}
 	return d
 }

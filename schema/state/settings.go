@@ -94,6 +94,8 @@ type LoadBalancerSettings struct {
 	DefaultIPAM           string    `json:"defaultIPAM"` // lbipam, nodeipam, none
 	WildcardEntries       bool      `json:"wildcardEntries"`
 	LocalRedirectPolicy   bool      `json:"localRedirectPolicy"`
+	// EnvoyConfig: services that a CiliumEnvoyConfig names are led to the L7 proxy.
+	EnvoyConfig bool `json:"envoyConfig,omitempty"`
 	// SCTP tells whether the datapath handles SCTP; its entries are written in
 	// any case.
 	SCTP           bool `json:"sctp"`

@@ -5,6 +5,8 @@ package state
 import (
 	"fmt"
 	"net/netip"
+	"slices"
+	"strings"
 )
 
 // Snapshot is what the API server, or a folder of YAML, says of a cluster at
@@ -17,6 +19,8 @@ type Snapshot struct {
 	Pods     []Pod           `json:"pods,omitempty"`
 	// RedirectPolicies are the cluster's CiliumLocalRedirectPolicies.
 	RedirectPolicies []RedirectPolicy `json:"redirectPolicies,omitempty"`
+	// EnvoyConfigs are the CiliumEnvoyConfigs and CiliumClusterwideEnvoyConfigs.
+	EnvoyConfigs []EnvoyConfig `json:"envoyConfigs,omitempty"`
 	// CiliumEndpoints and CiliumNodes are what Cilium itself says of pods and
 	// nodes. None at all means that they were not asked for, or are not there.
 	CiliumEndpoints []CiliumEndpoint `json:"ciliumEndpoints,omitempty"`
@@ -195,6 +199,52 @@ type RedirectPort struct {
 	Port     string `json:"port"`
 	Name     string `json:"name,omitempty"`
 	Protocol string `json:"protocol"`
+}
+
+// EnvoyConfig is a cilium.io/v2 CiliumEnvoyConfig or, without a namespace, a
+// CiliumClusterwideEnvoyConfig: which services are led to which of its listeners.
+type EnvoyConfig struct {
+	Namespace string         `json:"namespace,omitempty"`
+	Name      string         `json:"name"`
+	Services  []EnvoyService `json:"services"`
+	// Listeners are the names of those that get a port, as they are written.
+	Listeners []string `json:"listeners"`
+	// NodeSelector is the text of a label selector; nil is every node.
+	NodeSelector *string  `json:"nodeSelector,omitempty"`
+	Pos          Position `json:"-"`
+}
+
+// EnvoyService is a service whose traffic goes to a listener.
+type EnvoyService struct {
+	Namespace string   `json:"namespace,omitempty"`
+	Name      string   `json:"name"`
+	Ports     []uint16 `json:"ports,omitempty"`    // none is all
+	Listener  string   `json:"listener,omitempty"` // "": any
+}
+
+// Object names the configuration with its kind.
+func (e *EnvoyConfig) Object() string {
+	if e.Namespace == "" {
+		return "CiliumClusterwideEnvoyConfig " + e.Name
+	}
+	return "CiliumEnvoyConfig " + e.Namespace + "/" + e.Name
+}
+
+// Listens tells whether the configuration has a listener of the name, or any for
+// "". A name may be written with the namespace and the name of the configuration
+// before it.
+func (e *EnvoyConfig) Listens(name string) bool {
+	if name == "" {
+		return len(e.Listeners) > 0
+	}
+	return slices.ContainsFunc(e.Listeners, func(l string) bool { return e.qualified(l) == e.qualified(name) })
+}
+
+func (e *EnvoyConfig) qualified(name string) string {
+	if first, _, cut := strings.Cut(name, "/"); cut && first == e.Namespace {
+		return name
+	}
+	return e.Namespace + "/" + e.Name + "/" + name
 }
 
 // HostPortSpec is one container port that asks for a port of the node.
