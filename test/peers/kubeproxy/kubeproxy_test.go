@@ -1,0 +1,156 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package kubeproxy compares Plumbline with kube-proxy's proxier for nftables, over
+// the same objects, in the same process and in turn.
+package kubeproxy
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"syscall"
+	"testing"
+	"time"
+
+	v1 "k8s.io/api/core/v1"
+	"k8s.io/klog/v2"
+	"k8s.io/kubernetes/pkg/proxy/apis/config"
+	"k8s.io/kubernetes/pkg/proxy/nftables"
+	proxyutil "k8s.io/kubernetes/pkg/proxy/util"
+
+	"plumbline.dev/plumbline/runtime/source/sourcetest"
+	"plumbline.dev/plumbline/test/peers/ours"
+)
+
+const fairness = `read with the ratios:
+ - kube-proxy's ruleset also masquerades, rejects what has no endpoints and has room for node ports; all objects here are ClusterIP
+ - nft swaps rules in one transaction; the maps are written entry by entry, in an order of which every prefix is safe
+ - ours includes loading and attaching the programs (first); kube-proxy's own pace, 1 s between two syncs by default, is left out (change)
+ - the rules see all traffic of the node; programs at the socket see that of processes in the cgroup`
+
+// inside is set in the process that runs in the network namespace.
+const inside = "PLUMB_PEERS_NETNS"
+
+// TestMain runs the benchmarks in a process whose network namespace is its own, all
+// of its threads in it: no rule is written anywhere else.
+func TestMain(m *testing.M) {
+	if os.Getenv("PLUMB_PEERS") != "1" || os.Geteuid() != 0 || os.Getenv(inside) != "" {
+		klog.LogToStderr(false)
+		klog.SetOutput(new(bytes.Buffer))
+		os.Exit(m.Run())
+	}
+	cmd := exec.Command("/proc/self/exe", os.Args[1:]...)
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
+	cmd.Env = append(os.Environ(), inside+"=1")
+	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWNET, Pdeathsig: syscall.SIGKILL}
+	err := cmd.Run()
+	var exit *exec.ExitError
+	switch {
+	case errors.As(err, &exit):
+		os.Exit(exit.ExitCode())
+	case err != nil:
+		fmt.Fprintln(os.Stderr, "run in a network namespace:", err)
+		os.Exit(1)
+	}
+}
+
+// proxier makes one as kube-proxy of the default configuration does in mode nftables.
+func proxier(b *testing.B) *nftables.Proxier {
+	b.Helper()
+	bit := int32(14)
+	c := &config.KubeProxyConfiguration{NFTables: config.KubeProxyNFTablesConfiguration{MasqueradeBit: &bit}}
+	c.SyncPeriod.Duration, c.MinSyncPeriod.Duration = 30*time.Second, time.Second
+	p, err := nftables.NewProxier(b.Context(), c, v1.IPv4Protocol, proxyutil.NewDetectLocalByCIDR("10.128.0.0/9"), "node-0", net.ParseIP("192.168.1.10"), nil, nil, false)
+	if err != nil {
+		b.Fatal(err)
+	}
+	return p
+}
+
+// first gives the proxier all objects and has it write its rules.
+func first(b *testing.B, p *nftables.Proxier, objects sourcetest.Objects) time.Duration {
+	b.Helper()
+	begin := time.Now()
+	for i := range objects.Services.Items {
+		p.OnServiceAdd(&objects.Services.Items[i])
+	}
+	for i := range objects.Slices.Items {
+		p.OnEndpointSliceAdd(&objects.Slices.Items[i])
+	}
+	p.OnEndpointSlicesSynced() // writes nothing before the services are known
+	p.OnServiceSynced()
+	took := time.Since(begin)
+	if n := listed(b, " : goto service-"); n != len(objects.Services.Items) {
+		b.Fatalf("kube-proxy wrote %d services, want %d", n, len(objects.Services.Items))
+	}
+	return took
+}
+
+// listed counts a text in the rules.
+func listed(b *testing.B, text string) int {
+	b.Helper()
+	out, err := exec.Command("nft", "list", "table", "ip", "kube-proxy").Output()
+	if err != nil {
+		b.Fatalf("list kube-proxy's rules: %v", err)
+	}
+	return bytes.Count(out, []byte(text))
+}
+
+func empty(b *testing.B) {
+	b.Helper()
+	if out, err := exec.Command("nft", "delete", "table", "ip", "kube-proxy").CombinedOutput(); err != nil {
+		b.Fatalf("delete kube-proxy's rules: %v: %s", err, out)
+	}
+}
+
+// Empty rules and empty maps become those of all objects.
+func BenchmarkPrivilegedFirst(b *testing.B) {
+	ours.Require(b)
+	objects := sourcetest.New(ours.Services(b), ours.Endpoints)
+	t := ours.Times{}
+	for b.Loop() {
+		t.Add("kube-proxy", first(b, proxier(b), objects))
+		empty(b)
+		n := ours.New(b, objects)
+		t.Add("ours", n.First(b))
+		n.Close(b)
+	}
+	t.Report(b, "kube-proxy")
+	b.Log(fairness)
+}
+
+// changes is how often an endpoint leaves or joins in one round.
+const changes = 10
+
+// An endpoint leaves a service, or joins it.
+func BenchmarkPrivilegedChange(b *testing.B) {
+	ours.Require(b)
+	objects := sourcetest.New(ours.Services(b), ours.Endpoints)
+	p := proxier(b)
+	first(b, p, objects)
+	defer empty(b)
+	n := ours.New(b, objects)
+	defer n.Close(b)
+	n.First(b)
+	t := ours.Times{}
+	for b.Loop() {
+		for i := range changes {
+			slice := ours.Changed(objects, i)
+			begin := time.Now()
+			p.OnEndpointSliceUpdate(nil, slice)
+			p.OnServiceSynced() // syncs at once; the runner would, within its pace
+			t.Add("kube-proxy", time.Since(begin))
+			t.Add("ours", n.Change(b, slice))
+			if i == 0 {
+				if got := listed(b, fmt.Sprintf("numgen random mod %d ", ours.Endpoints-1)); got != 1 {
+					b.Fatalf("kube-proxy has %d services with an endpoint less, want 1", got)
+				}
+			}
+		}
+	}
+	t.Report(b, "kube-proxy")
+	b.Log(fairness)
+}
