@@ -6,6 +6,8 @@ VERSION  ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev
 LDFLAGS  := -s -w -X main.version=$(VERSION)
 
 ARCHITECTURES := amd64 arm64
+# Modules of test/peers that take minutes to build, and nft.
+PEERS := cilium kubeproxy
 
 .PHONY: help build image test demo generate golden verify lint bench fuzz
 
@@ -46,8 +48,10 @@ lint: ## gofmt, go vet, staticcheck
 	$(GO) vet ./...
 	$(GO) tool staticcheck ./...
 
-bench: ## every benchmark once, with peers that do the same; -benchtime by BENCHTIME
+bench: ## every benchmark once, with peers that do the same; -benchtime by BENCHTIME; with PLUMB_PEERS=1 Cilium and kube-proxy as well
 	PLUMB_PEERS=1 $(GO) test -run '^TestRendersAsHelmDoes$$' -bench . -benchtime $${BENCHTIME-1x} ./...
+	@test "$(PLUMB_PEERS)" != 1 || for m in $(PEERS); do (cd test/peers/$$m && \
+	PLUMB_PEERS=1 $(GO) test -run '^$$' -bench . -benchtime $${BENCHTIME-1x} -timeout 1h .) || exit 1; done
 
 fuzz: ## each fuzz target for FUZZTIME (default 10s)
 	@for p in $$($(GO) list ./...); do for f in $$($(GO) test -list '^Fuzz' $$p | grep ^Fuzz); do \

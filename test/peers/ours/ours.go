@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strconv"
 	"testing"
@@ -22,6 +23,7 @@ import (
 
 	"plumbline.dev/plumbline/bpf"
 	"plumbline.dev/plumbline/compiler/datapath"
+	"plumbline.dev/plumbline/runtime/plan"
 	"plumbline.dev/plumbline/runtime/reconcile"
 	"plumbline.dev/plumbline/runtime/source"
 	"plumbline.dev/plumbline/runtime/source/sourcetest"
@@ -68,6 +70,20 @@ type Node struct {
 	next     *state.Delta
 	agent    *reconcile.Reconciler
 	objects  sourcetest.Objects
+	written  time.Time // when the last write had returned
+}
+
+// noting is the kernel, and notes when a write has returned.
+type noting struct {
+	store.Store
+	node *Node
+}
+
+// Apply writes as the kernel does.
+func (s noting) Apply(ctx context.Context, steps []plan.Step) (int, error) {
+	n, err := s.Store.Apply(ctx, steps)
+	s.node.written = time.Now()
+	return n, err
 }
 
 // New makes a Node with empty maps, which have room for the objects. Close removes
@@ -83,7 +99,7 @@ func New(t testing.TB, objects sourcetest.Objects) *Node {
 		t.Fatal(err)
 	}
 	from := &reconcile.Compiled{Settings: n.settings, Delta: func(context.Context) (*state.Delta, []state.Notice, error) { return n.next, nil, nil }}
-	if n.agent, err = reconcile.New(reconcile.Config{Store: n.kernel, Source: from, Mode: state.Own, Interval: time.Hour, Grace: time.Minute}); err != nil {
+	if n.agent, err = reconcile.New(reconcile.Config{Store: noting{n.kernel, n}, Source: from, Mode: state.Own, Interval: time.Hour, Grace: time.Minute}); err != nil {
 		t.Fatal(errors.Join(err, n.kernel.Remove()))
 	}
 	return n
@@ -98,17 +114,18 @@ func (n *Node) Close(t testing.TB) {
 }
 
 // First brings all objects into the maps and programs to their hooks, and tells how
-// long that took: converting, compiling, reading, planning, writing.
-func (n *Node) First(t testing.TB) time.Duration {
+// long that took until the last was written: converting, compiling, reading,
+// planning, writing. The whole round also reads the maps once more, and compares.
+func (n *Node) First(t testing.TB) (written, round time.Duration) {
 	t.Helper()
 	begin := time.Now()
 	n.next = state.Whole(n.objects.Snapshot(t))
 	report := n.agent.Round(context.Background())
-	took := time.Since(begin)
+	written, round = n.written.Sub(begin), time.Since(begin)
 	if report.Err != nil || report.Status != reconcile.InSync || report.Applied < len(n.objects.Services.Items)*(2*Endpoints+2) {
 		t.Fatalf("first round: %s, %d steps: %v", report.Status, report.Applied, report.Err)
 	}
-	return took
+	return written, round
 }
 
 // Change brings one slice into the maps, as it is now, and tells how long that took.
@@ -183,8 +200,9 @@ func (t Times) Median(name string) time.Duration {
 	return list[(len(list)-1)/2]
 }
 
-// Report gives each name's median, and as a multiple of ours.
-func (t Times) Report(b *testing.B, names ...string) {
+// Report gives each name's median, and as a multiple of ours; then what machine it
+// was, and what is to be read with the ratios.
+func (t Times) Report(b *testing.B, fairness string, names ...string) {
 	b.Helper()
 	b.ReportMetric(0, "ns/op") // of a round with all of its parts: it says nothing
 	for _, name := range append(names, "ours") {
@@ -193,7 +211,7 @@ func (t Times) Report(b *testing.B, names ...string) {
 	for _, name := range names {
 		b.ReportMetric(float64(t.Median(name))/float64(t.Median("ours")), name+"/ours")
 	}
-	b.Logf("machine: %s", machine())
+	b.Logf("%d services x %d endpoints; %s\n%s", Services(b), Endpoints, machine(), fairness)
 }
 
 func machine() string {
@@ -201,5 +219,5 @@ func machine() string {
 	if err := unix.Uname(&u); err != nil {
 		return err.Error()
 	}
-	return fmt.Sprintf("%s %s %s", unix.ByteSliceToString(u.Sysname[:]), unix.ByteSliceToString(u.Release[:]), unix.ByteSliceToString(u.Machine[:]))
+	return fmt.Sprintf("%s %s %s, %d processors", unix.ByteSliceToString(u.Sysname[:]), unix.ByteSliceToString(u.Release[:]), unix.ByteSliceToString(u.Machine[:]), runtime.NumCPU())
 }
