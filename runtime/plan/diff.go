@@ -89,6 +89,7 @@ type differ struct {
 	ids   *layout.Ledger
 	plan  Plan
 	found *drifts
+	told  state.FrontendName // the last that whole reported: its slots follow each other
 
 	haveF, wantF   map[state.FrontendName]*state.Frontend
 	haveID, wantID map[uint16]state.FrontendName // by reverse-NAT id
@@ -188,7 +189,13 @@ func (d *differ) drift(kind Kind, name state.FrontendName, backend state.Endpoin
 
 // whole tells whether the frontend itself is missing or extra, and reports that.
 func (d *differ) whole(name state.FrontendName) bool {
+	if name == d.told {
+		return true
+	}
 	want, have := d.wantF[name], d.haveF[name]
+	if want == nil || have == nil {
+		d.told = name
+	}
 	switch {
 	case want == nil:
 		d.drift(ExtraFrontend, name, state.Endpoint{}, "absent", "present", "frontend %s is in the map, but no service has it", name)

@@ -242,6 +242,9 @@ func (a *assigner) heldBackends() map[state.Endpoint]uint32 {
 // gone and exactly one backend of the frontend can be meant, or the row has the
 // backend's address with another port or protocol and nobody wants that.
 func (a *assigner) lostIDs(rest []state.Endpoint) map[state.Endpoint]uint32 {
+	if len(a.takenBackend) == 0 && len(a.users) == 0 {
+		return map[state.Endpoint]uint32{} // no row and no slot holds an id that could be lost
+	}
 	missing := map[state.Endpoint]bool{}
 	for _, b := range rest {
 		missing[b] = true

@@ -5,6 +5,7 @@ package plan
 import (
 	"bytes"
 	"cmp"
+	"maps"
 	"slices"
 	"strings"
 
@@ -42,13 +43,44 @@ const (
 )
 
 // order sorts steps by rank, then by map and key, so that equal input gives an
-// equal plan and steps of one map stand together for batches.
+// equal plan and steps of one map stand together for batches. Edits come in the
+// order of their keys, so that each class needs little more than to be looked at.
 func order(p Plan) {
-	slices.SortFunc(p, func(a, b Step) int {
-		return cmp.Or(
-			cmp.Compare(rank(a), rank(b)), cmp.Compare(a.Map, b.Map), bytes.Compare(a.Key, b.Key),
-			cmp.Compare(attachRank(a), attachRank(b)), cmp.Compare(a.Attachment.Program, b.Attachment.Program))
-	})
+	classes := map[class]int{} // how many steps, then where the next one goes
+	of := make([]class, len(p))
+	for i, s := range p {
+		of[i] = class{rank(s), s.Map}
+		classes[of[i]]++
+	}
+	begin, sorted := 0, make(Plan, len(p))
+	for _, c := range slices.SortedFunc(maps.Keys(classes), class.compare) {
+		classes[c], begin = begin, begin+classes[c]
+	}
+	for i, s := range p {
+		sorted[classes[of[i]]] = s
+		classes[of[i]]++
+	}
+	begin = 0
+	for _, c := range slices.SortedFunc(maps.Keys(classes), class.compare) {
+		end := classes[c]
+		slices.SortFunc(sorted[begin:end], compareInClass)
+		begin = end
+	}
+	copy(p, sorted)
+}
+
+// class is what steps are sorted by before all else.
+type class struct {
+	rank int
+	of   layout.MapID
+}
+
+func (c class) compare(o class) int {
+	return cmp.Or(cmp.Compare(c.rank, o.rank), cmp.Compare(c.of, o.of))
+}
+
+func compareInClass(a, b Step) int {
+	return cmp.Or(bytes.Compare(a.Key, b.Key), cmp.Compare(attachRank(a), attachRank(b)), cmp.Compare(a.Attachment.Program, b.Attachment.Program))
 }
 
 // attachRank orders programs among themselves: what translates answers back is
