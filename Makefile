@@ -51,7 +51,7 @@ lint: ## gofmt, go vet, staticcheck
 bench: ## every benchmark once, with peers that do the same; -benchtime by BENCHTIME; with PLUMB_PEERS=1 Cilium and kube-proxy as well
 	PLUMB_PEERS=1 $(GO) test -run '^TestRendersAsHelmDoes$$' -bench . -benchtime $${BENCHTIME-1x} ./...
 	@test "$(PLUMB_PEERS)" != 1 || for m in $(PEERS); do (cd test/peers/$$m && \
-	PLUMB_PEERS=1 $(GO) test -run '^$$' -bench . -benchtime $${BENCHTIME-1x} -timeout 1h .) || exit 1; done
+	PLUMB_PEERS=1 $(GO) test -mod=mod -run '^$$' -bench . -benchtime $${BENCHTIME-1x} -timeout 1h .) || exit 1; done
 
 fuzz: ## each fuzz target for FUZZTIME (default 10s)
 	@for p in $$($(GO) list ./...); do for f in $$($(GO) test -list '^Fuzz' $$p | grep ^Fuzz); do \
