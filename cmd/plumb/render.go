@@ -51,7 +51,7 @@ func (e *env) startRenderer() (*chart.Process, error) {
 // render renders the charts of environments, all in one process, which it ends.
 // It gives their findings. A chart that could not be looked at is an error,
 // beside the findings of the others.
-func (e *env) render(process *chart.Process, list []*rendered, path string) (diag.List, error) {
+func (e *env) render(process *chart.Process, list []*rendered, path string, judgeOnly bool) (diag.List, error) {
 	if path != "" {
 		path = e.path(path)
 	}
@@ -62,6 +62,7 @@ func (e *env) render(process *chart.Process, list []*rendered, path string) (dia
 			process.Stop()
 			return nil, err
 		}
+		request.JudgeOnly = judgeOnly
 		requests = append(requests, request)
 	}
 	if len(requests) == 0 {
@@ -124,7 +125,7 @@ func (e *env) buildRendered(arg, path string) ([]emit.File, error) {
 		return nil, err
 	}
 	found, toRender := vet([]load.Source{source}, []compiler.Option{compiler.WithRules(team)})
-	more, err := e.render(process, toRender, path)
+	more, err := e.render(process, toRender, path, false)
 	if err != nil {
 		return nil, err
 	}

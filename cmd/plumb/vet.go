@@ -111,7 +111,7 @@ func (e *env) vet(sources []load.Source, options []compiler.Option, render bool,
 	if err != nil {
 		return list, err
 	}
-	more, err := e.render(process, toRender, chartPath)
+	more, err := e.render(process, toRender, chartPath, true)
 	return append(list, more...).Sort(), err
 }
 

@@ -216,7 +216,7 @@ func (e *env) renderPlain(rendering *compiler.Rendering, chartPath string) (diag
 	if err != nil {
 		return nil, err
 	}
-	return e.render(process, []*rendered{{source: load.Source{Dir: e.dir}, rendering: rendering}}, chartPath)
+	return e.render(process, []*rendered{{source: load.Source{Dir: e.dir}, rendering: rendering}}, chartPath, true)
 }
 
 // vetPlain finds what is wrong with plain values, says what it looked at, and

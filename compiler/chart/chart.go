@@ -24,6 +24,8 @@ type Request struct {
 	APIVersions []string `json:"apiVersions,omitempty"`
 	// SkipSchema leaves the chart's own schema aside, as the HelmRelease does.
 	SkipSchema bool `json:"skipSchema,omitempty"`
+	// JudgeOnly wants the problems alone: objects are rendered and not given.
+	JudgeOnly bool `json:"judgeOnly,omitempty"`
 }
 
 // DefaultKubernetes is what templates see where an environment does not state
@@ -59,7 +61,7 @@ type Release struct {
 // an Error.
 type Result struct {
 	Chart    Found     `json:"chart"`
-	Objects  []Object  `json:"objects,omitempty"`
+	Objects  []Object  `json:"objects,omitempty"` // none where there are problems, nor with Request.JudgeOnly
 	Problems []Problem `json:"problems,omitempty"`
 	// Error says why the chart could not be looked at: the network, a permission.
 	// It says nothing of the environment.

@@ -35,7 +35,8 @@ func agentAccess(env *load.Environment) []object {
 	everywhere := []object{
 		rule(groupCore, readVerbs, "services", "nodes", "pods"),
 		rule(groupDiscovery, readVerbs, "endpointslices"),
-		rule(groupCilium, readVerbs, "ciliumnodes", "ciliumendpoints", "ciliumendpointslices", "ciliumlocalredirectpolicies"),
+		rule(groupCilium, readVerbs, "ciliumnodes", "ciliumendpoints", "ciliumendpointslices", "ciliumlocalredirectpolicies",
+			"ciliumenvoyconfigs", "ciliumclusterwideenvoyconfigs"),
 	}
 	here := []object{
 		rule(groupPlumbline, readVerbs, "datapaths"),

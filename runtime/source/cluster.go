@@ -120,7 +120,10 @@ func ciliumResources(c *Cluster) []ciliumResource {
 		return schema.GroupVersionResource{Group: "cilium.io", Version: version, Resource: name}
 	}
 	audited := func(s *state.Settings) bool { return s.Mode != state.Own && (s.Audits.IPCache || s.Audits.Endpoints) }
+	envoy := func(s *state.Settings) bool { return s.LoadBalancer.EnvoyConfig }
 	return []ciliumResource{
+		{of("ciliumenvoyconfigs", "v2"), envoy, c.envoyConfig("CiliumEnvoyConfig")},
+		{of("ciliumclusterwideenvoyconfigs", "v2"), envoy, c.envoyConfig("CiliumClusterwideEnvoyConfig")},
 		{of("ciliumlocalredirectpolicies", "v2"), func(s *state.Settings) bool { return s.LoadBalancer.LocalRedirectPolicy }, c.redirect},
 		{of("ciliumendpoints", "v2"), audited, c.ciliumEndpoint},
 		{of("ciliumendpointslices", "v2alpha1"), audited, c.ciliumEndpointSlice},
@@ -298,6 +301,23 @@ func (c *Cluster) redirect(d *state.Delta, name state.Name, object any) []state.
 	}
 	d.SetRedirect(name, &out)
 	return nil
+}
+
+func (c *Cluster) envoyConfig(kind string) func(*state.Delta, state.Name, any) []state.Notice {
+	return func(d *state.Delta, name state.Name, object any) []state.Notice {
+		var in EnvoyConfigObject
+		if ok, said := fromUnstructured(object, name, kind, &in); !ok {
+			d.SetEnvoy(name)
+			return said
+		}
+		out, said := EnvoyConfig(&in, kind)
+		if len(said) > 0 {
+			d.SetEnvoy(name)
+			return said
+		}
+		d.SetEnvoy(name, &out)
+		return nil
+	}
 }
 
 func (c *Cluster) ciliumEndpoint(_ *state.Delta, name state.Name, object any) []state.Notice {

@@ -325,7 +325,9 @@ func TestServe(t *testing.T) {
 	elsewhere.Path += "/nowhere"
 	newer := ask.Requests[0]
 	newer.Version = "1.18.0"
-	ask.Requests = append(ask.Requests, elsewhere, newer)
+	judged := ask.Requests[0]
+	judged.JudgeOnly = true
+	ask.Requests = append(ask.Requests, elsewhere, newer, judged)
 	data, err := json.Marshal(ask)
 	if err != nil {
 		t.Fatal(err)
@@ -358,9 +360,11 @@ func TestServe(t *testing.T) {
 					got = append(got, r.Objects[0].Name)
 				case len(r.Problems) == 1:
 					got = append(got, string(r.Problems[0].Code))
+				case len(r.Objects)+len(r.Problems) == 0:
+					got = append(got, "judged")
 				}
 			}
-			if diff := cmp.Diff([]string{"a", "b", "chart/not-found", "chart/version"}, got); diff != "" {
+			if diff := cmp.Diff([]string{"a", "b", "chart/not-found", "chart/version", "judged"}, got); diff != "" {
 				t.Errorf("results (-want +got):\n%s", diff)
 			}
 		})

@@ -80,6 +80,9 @@ func (s *Service) run(ctx context.Context, r chart.Request) chart.Result {
 	if err != nil {
 		return failed(where, err)
 	}
+	if r.JudgeOnly {
+		objects = nil
+	}
 	return chart.Result{Chart: where, Objects: objects, Problems: problems}
 }
 
