@@ -6,11 +6,13 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path"
 	"path/filepath"
 	"regexp"
 	"slices"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -24,7 +26,7 @@ import (
 // importFlags are those of import.
 type importFlags struct {
 	name, chartVersion, platform, output string
-	envFiles, without                    []string
+	envFiles, without, envs              []string
 	force                                bool
 }
 
@@ -40,19 +42,29 @@ func newImportCommand(e *env) *cobra.Command {
                      Flux puts into it, and of the objects that it refers to
   environment.env    variables alone, by the names that plumb build writes
 
+With --env there are several environments: what they have in common stands in
+base.cue, and what else each has in NAME/NAME.cue.
+
 What an environment can't say is an error, and nothing is written then. What is
 wrong with the environment itself is told too, on stderr, and ends it with 1.`,
 		Example: `  plumb import values.yaml --chart-version 1.17.2 --name dev
   helm get values cilium -n kube-system -o yaml | plumb import - --chart-version 1.17.2 --name dev
   plumb import cilium.yaml base.env dev.env --name dev -o environments
-  plumb import base.env dev.env -o environments`,
-		Args: cobra.MinimumNArgs(1),
+  plumb import base.env dev.env -o environments
+  plumb import cilium.yaml base.env --env dev=dev.env --env prod=prod.env -o environments`,
+		Args: func(command *cobra.Command, args []string) error {
+			if len(f.envs) > 0 {
+				return nil // they have files of their own
+			}
+			return cobra.MinimumNArgs(1)(command, args)
+		},
 	}
 	flags := command.Flags()
 	flags.StringVar(&f.name, "name", "", "`name` of the environment; otherwise that of the variable ENVIRONMENT")
 	flags.StringVar(&f.chartVersion, "chart-version", "", "`version` of the Cilium chart, such as 1.17.2")
 	flags.StringVar(&f.platform, "platform", "", "what the cluster runs on, such as kind")
 	flags.StringSliceVar(&f.envFiles, "env-file", nil, "`file` of variables, as an argument would be")
+	flags.StringArrayVar(&f.envs, "env", nil, "`NAME=FILE`: an environment, and a file that it has over those that all have; may be repeated")
 	flags.StringSliceVar(&f.without, "without", nil, "`path` of what to leave out on purpose, such as spec.install")
 	flags.StringVarP(&f.output, "output", "o", "", "write NAME/NAME.cue below this `folder` instead of printing it")
 	flags.BoolVar(&f.force, "force", false, "overwrite a file that is there already")
@@ -62,6 +74,9 @@ wrong with the environment itself is told too, on stderr, and ends it with 1.`,
 }
 
 func (e *env) runImport(f *importFlags, args []string) error {
+	if len(f.envs) > 0 {
+		return e.importFamily(f, args)
+	}
 	in, list, err := e.importInput(f, args)
 	if err != nil {
 		return err
@@ -83,6 +98,85 @@ func (e *env) runImport(f *importFlags, args []string) error {
 	}
 	if list.Count(diag.Error) > 0 {
 		return errFindings
+	}
+	return nil
+}
+
+// importFamily imports several environments.
+func (e *env) importFamily(f *importFlags, args []string) error {
+	switch {
+	case f.name != "":
+		return errors.New("--name is for one environment: --env names each")
+	case f.output == "":
+		return errors.New("several environments are several files: give the folder to write them below, such as -o environments")
+	}
+	var inputs []adopt.Input
+	var list diag.List
+	files := map[string][]string{}
+	var names []string
+	for _, text := range f.envs {
+		name, file, ok := strings.Cut(text, "=")
+		if !ok || name == "" || file == "" {
+			return fmt.Errorf("--env %s: want NAME=FILE", text)
+		}
+		if files[name] == nil {
+			names = append(names, name)
+		}
+		files[name] = append(files[name], file)
+	}
+	for _, name := range names {
+		own := *f
+		own.name = name
+		in, found, err := e.importInput(&own, slices.Concat(args, files[name]))
+		if err != nil {
+			return fmt.Errorf("environment %s: %w", name, err)
+		}
+		inputs, list = append(inputs, in), append(list, found...)
+	}
+	var written map[string][]byte
+	if list.Count(diag.Error) == 0 {
+		var found diag.List
+		written, found = adopt.Family(inputs)
+		list = append(list, found...)
+	}
+	if err := list.Sort().WriteExcerpts(e.stderr, false, func(file string) ([]byte, error) { return os.ReadFile(e.path(file)) }); err != nil {
+		return err
+	}
+	if written == nil {
+		return errFindings
+	}
+	if err := e.putFamily(f, written); err != nil {
+		return err
+	}
+	if list.Count(diag.Error) > 0 {
+		return errFindings
+	}
+	return nil
+}
+
+// putFamily writes files below --output: all of them, or none where one is there.
+func (e *env) putFamily(f *importFlags, written map[string][]byte) error {
+	dir := e.path(f.output)
+	var files []emit.File
+	var errs []error
+	for _, name := range slices.Sorted(maps.Keys(written)) {
+		files = append(files, emit.File{Path: name, Data: written[name]})
+		_, err := os.Stat(filepath.Join(dir, name))
+		switch {
+		case err == nil && !f.force:
+			errs = append(errs, fmt.Errorf("%s is there already: --force overwrites it", path.Join(filepath.ToSlash(f.output), name)))
+		case err != nil && !errors.Is(err, os.ErrNotExist):
+			errs = append(errs, err)
+		}
+	}
+	if err := errors.Join(errs...); err != nil {
+		return err
+	}
+	if err := writeFiles(dir, files); err != nil {
+		return err
+	}
+	for _, file := range files {
+		fmt.Fprintf(e.stderr, "wrote %s\n", path.Join(filepath.ToSlash(f.output), file.Path))
 	}
 	return nil
 }

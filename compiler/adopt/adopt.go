@@ -68,10 +68,17 @@ type Input struct {
 // nevertheless. Anything lighter is for vet to tell.
 func Environment(in Input) ([]byte, diag.List) {
 	a := &adoption{Input: in, left: map[string]bool{}}
-	table, err := values.For(in.Version)
+	text, found := a.environment()
+	return text, append(a.list, found...).Sort()
+}
+
+// environment makes the draft and its text, and proves it. It gives no text where
+// there is an Error of this package's.
+func (a *adoption) environment() ([]byte, diag.List) {
+	table, err := values.For(a.Version)
 	if err != nil {
-		a.add(CodeNotExpressible, diag.Error, "chart.version", err.Error(), "give --chart-version", in.VersionAt)
-		return nil, a.list
+		a.add(CodeNotExpressible, diag.Error, "chart.version", err.Error(), "give --chart-version", a.VersionAt)
+		return nil, nil
 	}
 	a.table = table
 	a.umbrella()
@@ -81,19 +88,20 @@ func Environment(in Input) ([]byte, diag.List) {
 	a.want, _ = a.Values.Data().(map[string]any)
 	a.write()
 	if a.list.Count(diag.Error) > 0 {
-		return nil, a.list.Sort()
+		return nil, nil
 	}
 	text, err := cuetext.Environment(a.draft)
 	if err != nil {
 		a.add(CodeNotExpressible, diag.Error, "", err.Error(), "", a.Values.Positions)
-		return nil, a.list.Sort()
+		return nil, nil
 	}
-	found := a.prove(text)
+	env, list := load.LoadText(path.Join(a.Name, a.Name+".cue"), text)
+	found := a.prove(env, list)
 	a.nothingThere()
 	if a.list.Count(diag.Error) > 0 {
-		return nil, a.list.Sort()
+		return nil, nil
 	}
-	return text, append(a.list, found...).Sort()
+	return text, found
 }
 
 // adoption is one run of Environment.
@@ -175,10 +183,9 @@ func (a *adoption) write() {
 	}
 }
 
-// prove loads the text and compares what comes out with what went in. It gives
+// prove compares what comes out of what was written with what went in. It gives
 // what there is to say of the environment.
-func (a *adoption) prove(text []byte) diag.List {
-	env, found := load.LoadText(path.Join(a.Name, a.Name+".cue"), text)
+func (a *adoption) prove(env *load.Environment, found diag.List) diag.List {
 	if env == nil {
 		a.add(CodeChanged, diag.Error, "", fmt.Sprintf("the CUE that was written can't be read: %v", found), "", nil)
 		return nil

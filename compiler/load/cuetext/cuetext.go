@@ -42,6 +42,21 @@ func Environment(env values.Node) ([]byte, error) {
 	return format.Node(file, format.Simplify())
 }
 
+// Common gives the file that states what environments in folders below have in
+// common. It is of no type: those are.
+func Common(part values.Node) ([]byte, error) {
+	w := &writer{}
+	body := w.expression(&part, "", 0)
+	if err := errors.Join(w.errs...); err != nil {
+		return nil, err
+	}
+	file := &ast.File{Decls: []ast.Decl{
+		&ast.Package{Name: ast.NewIdent(Package)},
+		&ast.Field{Label: ast.NewIdent("environment"), Value: body},
+	}}
+	return format.Node(file, format.Simplify())
+}
+
 // writer turns nodes into CUE's syntax, and gathers what has no form there.
 type writer struct {
 	errs []error
