@@ -69,8 +69,8 @@ func Start(ctx context.Context, cfg ClusterConfig) *Cluster {
 	core, slices := cfg.Client.CoreV1(), cfg.Client.DiscoveryV1()
 	everywhere := metav1.NamespaceAll
 	c.pending.Node = &cfg.Node
-	c.watch(ctx, "services", &corev1.Service{}, c.service, lister(core.Services(everywhere).List, core.Services(everywhere).Watch, ""))
-	c.watch(ctx, "endpointslices", &discoveryv1.EndpointSlice{}, c.slice, lister(slices.EndpointSlices(everywhere).List, slices.EndpointSlices(everywhere).Watch, ""))
+	c.watch(ctx, "services", &corev1.Service{}, taking(Service, (*state.Delta).SetService), lister(core.Services(everywhere).List, core.Services(everywhere).Watch, ""))
+	c.watch(ctx, "endpointslices", &discoveryv1.EndpointSlice{}, taking(EndpointSlice, (*state.Delta).SetSlice), lister(slices.EndpointSlices(everywhere).List, slices.EndpointSlices(everywhere).Watch, ""))
 	c.watch(ctx, "nodes", &corev1.Node{}, c.node, lister(core.Nodes().List, core.Nodes().Watch, fields.OneTermEqualSelector("metadata.name", cfg.Node.Name).String()))
 	c.watch(ctx, "pods", &corev1.Pod{}, c.pod, lister(core.Pods(everywhere).List, core.Pods(everywhere).Watch, fields.OneTermEqualSelector("spec.nodeName", cfg.Node.Name).String()))
 	for _, r := range ciliumResources(c) {
@@ -121,10 +121,15 @@ func ciliumResources(c *Cluster) []ciliumResource {
 	}
 	audited := func(s *state.Settings) bool { return s.Mode != state.Own && (s.Audits.IPCache || s.Audits.Endpoints) }
 	envoy := func(s *state.Settings) bool { return s.LoadBalancer.EnvoyConfig }
+	envoyConfigs := func(kind string) func(*state.Delta, state.Name, any) []state.Notice {
+		convert := func(in *EnvoyConfigObject) (state.EnvoyConfig, []state.Notice) { return EnvoyConfig(in, kind) }
+		return takingWhole(kind, convert, (*state.Delta).SetEnvoy)
+	}
 	return []ciliumResource{
-		{of("ciliumenvoyconfigs", "v2"), envoy, c.envoyConfig("CiliumEnvoyConfig")},
-		{of("ciliumclusterwideenvoyconfigs", "v2"), envoy, c.envoyConfig("CiliumClusterwideEnvoyConfig")},
-		{of("ciliumlocalredirectpolicies", "v2"), func(s *state.Settings) bool { return s.LoadBalancer.LocalRedirectPolicy }, c.redirect},
+		{of("ciliumenvoyconfigs", "v2"), envoy, envoyConfigs("CiliumEnvoyConfig")},
+		{of("ciliumclusterwideenvoyconfigs", "v2"), envoy, envoyConfigs("CiliumClusterwideEnvoyConfig")},
+		{of("ciliumlocalredirectpolicies", "v2"), func(s *state.Settings) bool { return s.LoadBalancer.LocalRedirectPolicy },
+			takingWhole("CiliumLocalRedirectPolicy", RedirectPolicy, (*state.Delta).SetRedirect)},
 		{of("ciliumendpoints", "v2"), audited, c.ciliumEndpoint},
 		{of("ciliumendpointslices", "v2alpha1"), audited, c.ciliumEndpointSlice},
 		{of("ciliumnodes", "v2"), audited, c.ciliumNode},
@@ -227,26 +232,38 @@ func (c *Cluster) setNode(d *state.Delta, node state.Node) {
 	d.Node = &node
 }
 
-func (c *Cluster) service(d *state.Delta, name state.Name, object any) []state.Notice {
-	in, ok := object.(*corev1.Service)
-	if !ok {
-		d.SetService(name)
-		return nil
+// taking takes objects of a type: O as the API has them, T as the Delta does.
+func taking[O, T any](convert func(*O) (T, []state.Notice), set func(*state.Delta, state.Name, ...*T)) func(*state.Delta, state.Name, any) []state.Notice {
+	return func(d *state.Delta, name state.Name, object any) []state.Notice {
+		in, ok := object.(*O)
+		if !ok {
+			set(d, name)
+			return nil
+		}
+		out, said := convert(in)
+		set(d, name, &out)
+		return said
 	}
-	out, said := Service(in)
-	d.SetService(name, &out)
-	return said
 }
 
-func (c *Cluster) slice(d *state.Delta, name state.Name, object any) []state.Notice {
-	in, ok := object.(*discoveryv1.EndpointSlice)
-	if !ok {
-		d.SetSlice(name)
+// takingWhole takes objects of Cilium's own; one about which there is anything to
+// say is not to be used.
+func takingWhole[O, T any](kind string, convert func(*O) (T, []state.Notice), set func(*state.Delta, state.Name, ...*T)) func(*state.Delta, state.Name, any) []state.Notice {
+	return func(d *state.Delta, name state.Name, object any) []state.Notice {
+		var in O
+		ok, said := fromUnstructured(object, name, kind, &in)
+		if !ok {
+			set(d, name)
+			return said
+		}
+		out, said := convert(&in)
+		if len(said) > 0 {
+			set(d, name)
+			return said
+		}
+		set(d, name, &out)
 		return nil
 	}
-	out, said := EndpointSlice(in)
-	d.SetSlice(name, &out)
-	return said
 }
 
 // pod takes a pod that counts: with host ports, or any where redirect policies may
@@ -286,38 +303,6 @@ func (c *Cluster) node(d *state.Delta, _ state.Name, object any) []state.Notice 
 		c.setNode(d, node)
 	}
 	return said
-}
-
-func (c *Cluster) redirect(d *state.Delta, name state.Name, object any) []state.Notice {
-	var in RedirectPolicyObject
-	if ok, said := fromUnstructured(object, name, "CiliumLocalRedirectPolicy", &in); !ok {
-		d.SetRedirect(name)
-		return said
-	}
-	out, said := RedirectPolicy(&in)
-	if len(said) > 0 {
-		d.SetRedirect(name)
-		return said
-	}
-	d.SetRedirect(name, &out)
-	return nil
-}
-
-func (c *Cluster) envoyConfig(kind string) func(*state.Delta, state.Name, any) []state.Notice {
-	return func(d *state.Delta, name state.Name, object any) []state.Notice {
-		var in EnvoyConfigObject
-		if ok, said := fromUnstructured(object, name, kind, &in); !ok {
-			d.SetEnvoy(name)
-			return said
-		}
-		out, said := EnvoyConfig(&in, kind)
-		if len(said) > 0 {
-			d.SetEnvoy(name)
-			return said
-		}
-		d.SetEnvoy(name, &out)
-		return nil
-	}
 }
 
 func (c *Cluster) ciliumEndpoint(_ *state.Delta, name state.Name, object any) []state.Notice {
