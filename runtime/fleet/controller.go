@@ -52,6 +52,14 @@ type Controller struct {
 	datapath cache.SharedIndexInformer
 	reports  cache.SharedIndexInformer
 	nodes    cache.SharedIndexInformer
+	// decoded are reports by node, as of a version: there are many, and few change
+	// between two rounds.
+	decoded map[string]decoded
+}
+
+type decoded struct {
+	version string
+	status  v1alpha1.NodeStatus
 }
 
 var (
@@ -227,16 +235,26 @@ func (c *Controller) nodeNames() []string {
 // reported gives what can be understood of the reports; of what can't be nothing is
 // known.
 func (c *Controller) reported() []Report {
+	before := c.decoded
+	c.decoded = make(map[string]decoded, len(before))
 	var list []Report
 	for _, object := range c.reports.GetStore().List() {
-		if o, ok := object.(*unstructured.Unstructured); ok {
-			status, err := statusOf[v1alpha1.NodeStatus](o)
-			if err != nil {
+		o, ok := object.(*unstructured.Unstructured)
+		if !ok {
+			continue
+		}
+		name, now := o.GetName(), decoded{version: o.GetResourceVersion()}
+		if known, ok := before[name]; ok && known.version == now.version {
+			now = known
+		} else {
+			var err error
+			if now.status, err = statusOf[v1alpha1.NodeStatus](o); err != nil {
 				c.cfg.Log.Error("a report counts for nothing", "error", err)
 				continue
 			}
-			list = append(list, Report{Node: o.GetName(), Status: status})
 		}
+		c.decoded[name] = now
+		list = append(list, Report{Node: name, Status: now.status})
 	}
 	return list
 }

@@ -3,6 +3,7 @@
 package fleet
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -77,5 +78,25 @@ func TestSummarizeIsStable(t *testing.T) {
 	many := Summarize(Input{Generation: 7, Nodes: strings.Fields("a b c d e f g h"), Now: now})
 	if m := many.Conditions[0].Message; m != "nothing is known of a, b, c, d, e and 3 more nodes" {
 		t.Errorf("message %q", m)
+	}
+}
+
+// A fleet of 5,000 nodes of which one in a hundred drifts.
+func BenchmarkSummarize(b *testing.B) {
+	in := Input{Generation: 7, Now: now}
+	for i := range 5000 {
+		name := fmt.Sprintf("node-%04d", i)
+		r := said(name, "InSync", "InSync")
+		if i%100 == 0 {
+			r = said(name, "Drifted", "DriftDetected")
+			r.Status.DriftCount, r.Status.Drifts = 1, []v1alpha1.Drift{{Kind: "slot-gap", Service: "shop/web", Message: "slot 1 is gone"}}
+		}
+		in.Nodes, in.Reports = append(in.Nodes, name), append(in.Reports, r)
+	}
+	b.ReportAllocs()
+	for b.Loop() {
+		if s := Summarize(in); s.Nodes.Drifted != 50 || len(s.Drifts) != maxDrifts {
+			b.Fatalf("%+v", s.Nodes)
+		}
 	}
 }
