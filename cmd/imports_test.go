@@ -183,3 +183,13 @@ func TestNoPackageNamedRuntime(t *testing.T) {
 		}
 	}
 }
+
+// plumb runs on every save: it reads files, and leaves the API server's clients,
+// which cost a process 4 ms at its start, to the agent.
+func TestPlumbLinksNoClient(t *testing.T) {
+	for _, p := range goList(t) {
+		if p.ImportPath == module+"/cmd/plumb" && slices.ContainsFunc(p.Deps, func(dep string) bool { return below(dep, "k8s.io/client-go") }) {
+			t.Error("plumb links client-go")
+		}
+	}
+}

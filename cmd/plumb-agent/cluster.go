@@ -17,6 +17,7 @@ import (
 
 	"plumbline.dev/plumbline/runtime/reconcile"
 	"plumbline.dev/plumbline/runtime/source"
+	"plumbline.dev/plumbline/runtime/source/apiserver"
 	"plumbline.dev/plumbline/schema/state"
 )
 
@@ -41,7 +42,7 @@ func (f *runFlags) cluster(settings *state.Settings) (*clusterSource, error) {
 		}
 		return f.files(settings, node), nil
 	}
-	cfg, err := source.ClientConfig(f.kubeconfig, f.context, f.apiServers)
+	cfg, err := apiserver.ClientConfig(f.kubeconfig, f.context, f.apiServers)
 	if err != nil {
 		return nil, err
 	}
@@ -97,10 +98,10 @@ func (f *runFlags) apiServer(settings *state.Settings, node state.Node, cfg *res
 	if err != nil {
 		return nil, fmt.Errorf("API server: %w", err)
 	}
-	var c *source.Cluster
+	var c *apiserver.Cluster
 	start := func(ctx context.Context, r *reconcile.Reconciler, log *slog.Logger) error {
 		klog.SetSlogLogger(log.With("from", "client-go"))
-		c = source.Start(ctx, source.ClusterConfig{Client: client, Dynamic: other, Node: node, Settings: settings, Changed: r.Changed})
+		c = apiserver.Start(ctx, apiserver.ClusterConfig{Client: client, Dynamic: other, Node: node, Settings: settings, Changed: r.Changed})
 		if f.once {
 			select {
 			case <-c.Synced():

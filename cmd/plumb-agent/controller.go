@@ -23,7 +23,7 @@ import (
 
 	"plumbline.dev/plumbline/runtime/fleet"
 	"plumbline.dev/plumbline/runtime/report"
-	"plumbline.dev/plumbline/runtime/source"
+	"plumbline.dev/plumbline/runtime/source/apiserver"
 )
 
 // controllerFlags are the flags of `plumb-agent controller`.
@@ -71,7 +71,7 @@ Kustomization that holds the Datapath, and makes an Event.`,
 func runController(e *env, f controllerFlags) error {
 	log := slog.New(slog.NewTextHandler(e.stderr, nil))
 	klog.SetSlogLogger(log.With("from", "client-go"))
-	cfg, err := source.ClientConfig(f.kubeconfig, f.context, f.apiServers)
+	cfg, err := apiserver.ClientConfig(f.kubeconfig, f.context, f.apiServers)
 	if err != nil {
 		return err
 	}

@@ -14,7 +14,7 @@ import (
 
 	"plumbline.dev/plumbline/runtime/reconcile"
 	"plumbline.dev/plumbline/runtime/report"
-	"plumbline.dev/plumbline/runtime/source"
+	"plumbline.dev/plumbline/runtime/source/apiserver"
 	"plumbline.dev/plumbline/schema/state"
 )
 
@@ -27,7 +27,7 @@ const beforeSettings = time.Minute
 // has no maps yet, reports that and tries again.
 func runByResource(e *env, f runFlags, log *slog.Logger) error {
 	klog.SetSlogLogger(log.With("from", "client-go"))
-	cfg, err := source.ClientConfig(f.kubeconfig, f.context, f.apiServers)
+	cfg, err := apiserver.ClientConfig(f.kubeconfig, f.context, f.apiServers)
 	if err != nil {
 		return err
 	}
@@ -43,7 +43,7 @@ func runByResource(e *env, f runFlags, log *slog.Logger) error {
 	reporter := f.reporter(e)
 	a := &byResource{flags: f, log: log, told: func(r reconcile.Report) { watch(r); reporter(r) }, env: e,
 		node: report.Node{Client: client, Namespace: f.namespace, Name: f.node, Version: version, Now: time.Now}}
-	return a.run(e.ctx, source.WatchDatapath(e.ctx, client, f.namespace, f.datapath))
+	return a.run(e.ctx, apiserver.WatchDatapath(e.ctx, client, f.namespace, f.datapath))
 }
 
 type byResource struct {
@@ -56,10 +56,10 @@ type byResource struct {
 }
 
 // run has an agent work by the newest settings until ctx ends.
-func (a *byResource) run(ctx context.Context, changes <-chan source.Datapath) error {
+func (a *byResource) run(ctx context.Context, changes <-chan apiserver.Datapath) error {
 	stop := func() {}
 	defer func() { stop() }()
-	var have source.Datapath
+	var have apiserver.Datapath
 	for {
 		select {
 		case <-ctx.Done():
@@ -80,7 +80,7 @@ func (a *byResource) run(ctx context.Context, changes <-chan source.Datapath) er
 }
 
 // start starts an agent. The function that it gives ends it, and waits for that.
-func (a *byResource) start(ctx context.Context, d source.Datapath) (stop func()) {
+func (a *byResource) start(ctx context.Context, d apiserver.Datapath) (stop func()) {
 	settings, err := parseSettings(d.Spec)
 	if err == nil {
 		err = a.flags.override(settings)

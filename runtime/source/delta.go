@@ -22,7 +22,7 @@ func Delta(before, after *state.Snapshot) *state.Delta {
 		return state.Whole(after)
 	}
 	d := &state.Delta{}
-	if !sameNode(&before.Node, &after.Node) {
+	if !SameNode(&before.Node, &after.Node) {
 		node := after.Node
 		d.Node = &node
 	}
@@ -73,12 +73,14 @@ func copies[T any](list []*T) []*T {
 	return out
 }
 
-func sameNode(a, b *state.Node) bool {
+// SameNode compares nodes.
+func SameNode(a, b *state.Node) bool {
 	return a.Name == b.Name && a.Zone == b.Zone && slices.Equal(a.Addresses, b.Addresses) &&
-		(a.Labels == nil) == (b.Labels == nil) && maps.Equal(a.Labels, b.Labels) && slices.EqualFunc(a.Devices, b.Devices, sameDevice)
+		(a.Labels == nil) == (b.Labels == nil) && maps.Equal(a.Labels, b.Labels) && slices.EqualFunc(a.Devices, b.Devices, SameDevice)
 }
 
-func sameDevice(a, b state.Device) bool {
+// SameDevice compares devices.
+func SameDevice(a, b state.Device) bool {
 	return a.Name == b.Name && a.Kind == b.Kind && slices.Equal(a.Addresses, b.Addresses) && a.Up == b.Up && a.Inner == b.Inner && a.DefaultRoute == b.DefaultRoute
 }
 

@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package source
+// Package apiserver watches an API server: Cluster gives what has changed in a
+// cluster as Deltas, WatchDatapath the settings. What an object means is package
+// source's; this one links client-go, which commands that read files do without.
+package apiserver
 
 import (
 	"context"
@@ -24,6 +27,7 @@ import (
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/tools/cache"
 
+	"plumbline.dev/plumbline/runtime/source"
 	"plumbline.dev/plumbline/schema/state"
 )
 
@@ -69,8 +73,8 @@ func Start(ctx context.Context, cfg ClusterConfig) *Cluster {
 	core, slices := cfg.Client.CoreV1(), cfg.Client.DiscoveryV1()
 	everywhere := metav1.NamespaceAll
 	c.pending.Node = &cfg.Node
-	c.watch(ctx, "services", &corev1.Service{}, taking(Service, (*state.Delta).SetService), lister(core.Services(everywhere).List, core.Services(everywhere).Watch, ""))
-	c.watch(ctx, "endpointslices", &discoveryv1.EndpointSlice{}, taking(EndpointSlice, (*state.Delta).SetSlice), lister(slices.EndpointSlices(everywhere).List, slices.EndpointSlices(everywhere).Watch, ""))
+	c.watch(ctx, "services", &corev1.Service{}, taking(source.Service, (*state.Delta).SetService), lister(core.Services(everywhere).List, core.Services(everywhere).Watch, ""))
+	c.watch(ctx, "endpointslices", &discoveryv1.EndpointSlice{}, taking(source.EndpointSlice, (*state.Delta).SetSlice), lister(slices.EndpointSlices(everywhere).List, slices.EndpointSlices(everywhere).Watch, ""))
 	c.watch(ctx, "nodes", &corev1.Node{}, c.node, lister(core.Nodes().List, core.Nodes().Watch, fields.OneTermEqualSelector("metadata.name", cfg.Node.Name).String()))
 	c.watch(ctx, "pods", &corev1.Pod{}, c.pod, lister(core.Pods(everywhere).List, core.Pods(everywhere).Watch, fields.OneTermEqualSelector("spec.nodeName", cfg.Node.Name).String()))
 	for _, r := range ciliumResources(c) {
@@ -122,14 +126,16 @@ func ciliumResources(c *Cluster) []ciliumResource {
 	audited := func(s *state.Settings) bool { return s.Mode != state.Own && (s.Audits.IPCache || s.Audits.Endpoints) }
 	envoy := func(s *state.Settings) bool { return s.LoadBalancer.EnvoyConfig }
 	envoyConfigs := func(kind string) func(*state.Delta, state.Name, any) []state.Notice {
-		convert := func(in *EnvoyConfigObject) (state.EnvoyConfig, []state.Notice) { return EnvoyConfig(in, kind) }
+		convert := func(in *source.EnvoyConfigObject) (state.EnvoyConfig, []state.Notice) {
+			return source.EnvoyConfig(in, kind)
+		}
 		return takingWhole(kind, convert, (*state.Delta).SetEnvoy)
 	}
 	return []ciliumResource{
 		{of("ciliumenvoyconfigs", "v2"), envoy, envoyConfigs("CiliumEnvoyConfig")},
 		{of("ciliumclusterwideenvoyconfigs", "v2"), envoy, envoyConfigs("CiliumClusterwideEnvoyConfig")},
 		{of("ciliumlocalredirectpolicies", "v2"), func(s *state.Settings) bool { return s.LoadBalancer.LocalRedirectPolicy },
-			takingWhole("CiliumLocalRedirectPolicy", RedirectPolicy, (*state.Delta).SetRedirect)},
+			takingWhole("CiliumLocalRedirectPolicy", source.RedirectPolicy, (*state.Delta).SetRedirect)},
 		{of("ciliumendpoints", "v2"), audited, c.ciliumEndpoint},
 		{of("ciliumendpointslices", "v2alpha1"), audited, c.ciliumEndpointSlice},
 		{of("ciliumnodes", "v2"), audited, c.ciliumNode},
@@ -215,11 +221,11 @@ func (c *Cluster) lookAtDevices() error {
 	if s := c.cfg.Settings; s.Devices == nil || s.Mode == state.Own {
 		return nil
 	}
-	devices, err := Devices()
+	devices, err := source.Devices()
 	if err != nil {
 		return err
 	}
-	if !slices.EqualFunc(devices, c.current.Devices, sameDevice) {
+	if !slices.EqualFunc(devices, c.current.Devices, source.SameDevice) {
 		node := c.current
 		node.Devices = devices
 		c.setNode(c.pending, node)
@@ -274,7 +280,7 @@ func (c *Cluster) pod(d *state.Delta, name state.Name, object any) []state.Notic
 		d.SetPod(name)
 		return nil
 	}
-	out, said := Pod(in)
+	out, said := source.Pod(in)
 	if len(out.HostPorts) == 0 && !c.cfg.Settings.LoadBalancer.LocalRedirectPolicy {
 		d.SetPod(name)
 		return nil
@@ -290,7 +296,7 @@ func (c *Cluster) node(d *state.Delta, _ state.Name, object any) []state.Notice 
 	if !ok {
 		return nil
 	}
-	out, said := Node(in)
+	out, said := source.Node(in)
 	node := c.cfg.Node
 	node.Labels, node.Devices = out.Labels, c.current.Devices
 	if len(node.Addresses) == 0 {
@@ -299,41 +305,41 @@ func (c *Cluster) node(d *state.Delta, _ state.Name, object any) []state.Notice 
 	if node.Zone == "" {
 		node.Zone = out.Zone
 	}
-	if !sameNode(&node, &c.current) { // or else it is a heartbeat
+	if !source.SameNode(&node, &c.current) { // or else it is a heartbeat
 		c.setNode(d, node)
 	}
 	return said
 }
 
 func (c *Cluster) ciliumEndpoint(_ *state.Delta, name state.Name, object any) []state.Notice {
-	var in CiliumEndpointObject
+	var in source.CiliumEndpointObject
 	if ok, said := fromUnstructured(object, name, "CiliumEndpoint", &in); !ok {
 		delete(c.endpoints, name)
 		return said
 	}
-	out, said := CiliumEndpoint(&in)
+	out, said := source.CiliumEndpoint(&in)
 	c.endpoints[name] = []state.CiliumEndpoint{out}
 	return said
 }
 
 func (c *Cluster) ciliumEndpointSlice(_ *state.Delta, name state.Name, object any) []state.Notice {
-	var in CiliumEndpointSliceObject
+	var in source.CiliumEndpointSliceObject
 	if ok, said := fromUnstructured(object, name, "CiliumEndpointSlice", &in); !ok {
 		delete(c.endpoints, name)
 		return said
 	}
-	list, said := CiliumEndpointSlice(&in)
+	list, said := source.CiliumEndpointSlice(&in)
 	c.endpoints[name] = list
 	return said
 }
 
 func (c *Cluster) ciliumNode(_ *state.Delta, name state.Name, object any) []state.Notice {
-	var in CiliumNodeObject
+	var in source.CiliumNodeObject
 	if ok, said := fromUnstructured(object, name, "CiliumNode", &in); !ok {
 		delete(c.nodes, name)
 		return said
 	}
-	out, said := CiliumNode(&in)
+	out, said := source.CiliumNode(&in)
 	c.nodes[name] = out
 	return said
 }
