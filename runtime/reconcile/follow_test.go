@@ -9,6 +9,7 @@ import (
 	"net/netip"
 	"path/filepath"
 	"slices"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -24,6 +25,7 @@ import (
 
 // cluster is a Snapshot that changes.
 type cluster struct {
+	mutex    sync.Mutex // a round may be due at the very moment of a change
 	random   *rand.Rand
 	settings *state.Settings
 	services map[string][]state.EndpointSpec
@@ -53,6 +55,8 @@ func (c *cluster) scale(service, endpoints int) {
 
 // snapshot is the cluster as it is now; objects that did not change are equal.
 func (c *cluster) snapshot() *state.Snapshot {
+	c.mutex.Lock()
+	defer c.mutex.Unlock()
 	s := &state.Snapshot{Node: state.Node{Name: "worker", Addresses: []netip.Addr{netip.MustParseAddr("192.0.2.1")}}}
 	for i := range 64 {
 		name := fmt.Sprintf("s%d", i)
@@ -73,6 +77,8 @@ func (c *cluster) snapshot() *state.Snapshot {
 
 // change changes one thing.
 func (c *cluster) change() {
+	c.mutex.Lock()
+	defer c.mutex.Unlock()
 	i := c.random.IntN(10)
 	name := fmt.Sprintf("s%d", i)
 	endpoints := c.services[name]
