@@ -40,8 +40,8 @@ func (c *compiler) annotation(short, value string, s *service, o *owner, field s
 			c.algorithm(value, s, o, field)
 		}
 	case "forwarding-mode":
-		if c.allowed(lb.ModeAnnotation, "bpf.lbModeAnnotation", o, field) && c.oneOf(value, o, field, "dsr", "snat") {
-			s.dsr = strings.ToLower(value)
+		if c.allowed(lb.ModeAnnotation, "bpf.lbModeAnnotation", o, field) {
+			c.forwardingMode(value, s, o, field)
 		}
 	case "src-ranges-policy":
 		s.deny = c.oneOf(value, o, field, "allow", "deny") && strings.EqualFold(value, "deny")
@@ -86,7 +86,24 @@ func (c *compiler) oneOfExactly(value string, o *owner, field string, known ...s
 	return false
 }
 
+// forwardingMode takes hybrid, where it is known, for snat: Cilium asks for the
+// mode without a protocol there (ToSVCForwardingMode, pkg/loadbalancer/loadbalancer.go).
+func (c *compiler) forwardingMode(value string, s *service, o *owner, field string) {
+	if c.rules.hybridDSR && strings.EqualFold(value, "hybrid") {
+		c.notice(state.Warning, "snapshot/hybrid-annotation", o, field, "write snat or dsr", "Cilium %s takes hybrid for snat in the annotation", c.settings.ChartVersion)
+		s.dsr = "snat"
+	} else if c.oneOf(value, o, field, "dsr", "snat") {
+		s.dsr = strings.ToLower(value)
+	}
+}
+
+// algorithm takes the value in any case in 1.17 and as it stands later
+// (Service.GetLBAlgorithmAnnotation, pkg/loadbalancer/service.go).
 func (c *compiler) algorithm(value string, s *service, o *owner, field string) {
+	if !c.rules.ownAlgorithm && value != strings.ToLower(value) {
+		c.oneOfExactly(value, o, field, "random", "maglev")
+		return
+	}
 	if !c.oneOf(value, o, field, "random", "maglev") {
 		return
 	}

@@ -40,7 +40,7 @@ func BenchmarkMaglevTable(b *testing.B) {
 		backends = append(backends, state.Endpoint{Address: e.Addresses[0], Port: 8080, Protocol: state.TCP})
 	}
 	for b.Loop() {
-		datapath.MaglevTable(backends, 16381, 1)
+		datapath.MaglevTable(backends, nil, 16381, 1)
 	}
 }
 

@@ -47,7 +47,9 @@ func (c *compiler) declaredPort(d *state.DeclaredService, i int, s *service) {
 			continue
 		}
 		at := state.Endpoint{Address: b.Addr(), Port: b.Port(), Protocol: p.Protocol}
-		c.candidates = append(c.candidates, candidate{Endpoint: at, port: p.Name, local: true, spec: &state.EndpointSpec{}})
+		b := onNode(at)
+		b.port = p.Name
+		c.candidates = append(c.candidates, b)
 	}
 	slices.SortFunc(c.candidates, compareCandidates)
 	port := state.ServicePort{Name: p.Name, Protocol: p.Protocol, Port: p.Port}

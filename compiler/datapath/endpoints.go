@@ -33,10 +33,11 @@ func (c condition) backendState() state.BackendState {
 
 // judge gives an endpoint's condition; false means that it is not written. A
 // condition that is unset means what the API says: ready, serving as ready, not
-// terminating.
+// terminating; but that who says nothing of serving serves, wherever Cilium keeps
+// unready endpoints (ParseEndpointConditionsV1, pkg/k8s/endpoints.go).
 func (c *compiler) judge(e *state.EndpointSpec) (condition, bool) {
 	ready := e.Ready == nil || *e.Ready
-	serving := ready
+	serving := ready || c.rules.keepsUnready
 	if e.Serving != nil {
 		serving = *e.Serving
 	}
@@ -73,23 +74,40 @@ type candidate struct {
 	condition condition
 	local     bool // on this node, or on none
 	zone      uint8
-	spec      *state.EndpointSpec // for its hints
+	weight    uint16
+	// rank is the place of slice and endpoint among the service's: of two that hold
+	// one address and port, the later one has it (from 1.18 on). In 1.17 all have 0.
+	rank uint64
+	spec *state.EndpointSpec // for its hints
+}
+
+// onNode is a candidate that no slice tells of: it is active, and this node's.
+func onNode(at state.Endpoint) candidate {
+	return candidate{Endpoint: at, local: true, weight: defaultWeight, spec: &state.EndpointSpec{}}
 }
 
 func compareCandidates(a, b candidate) int {
-	return cmp.Or(a.Compare(b.Endpoint), cmp.Compare(a.condition, b.condition), cmp.Compare(a.port, b.port))
+	return cmp.Or(a.Compare(b.Endpoint), cmp.Compare(b.rank, a.rank), cmp.Compare(a.condition, b.condition), cmp.Compare(a.port, b.port))
 }
 
 // gather collects the current service's endpoints from its slices.
 func (c *compiler) gather(list []*state.EndpointSlice) {
 	c.candidates, c.picks = c.candidates[:0], c.picks[:0]
-	for _, slice := range list {
+	for n, slice := range list {
 		o := sliceOwner(slice)
+		weight := c.weigh(slice, &o)
 		for i := range slice.Endpoints {
 			e := &slice.Endpoints[i]
-			cond, written := c.judge(e)
-			if !written {
+			b := candidate{spec: e, weight: weight}
+			written := false
+			if b.condition, written = c.judge(e); !written {
 				continue
+			}
+			if weight == 0 {
+				b.condition = maintenance
+			}
+			if !c.rules.mergesSlices {
+				b.rank = uint64(n)<<32 | uint64(i)
 			}
 			for j, addr := range e.Addresses {
 				if !usable(addr) || addr.Is6() != slice.IPv6 {
@@ -97,8 +115,9 @@ func (c *compiler) gather(list []*state.EndpointSlice) {
 						"%s is no %s address that a backend can have; the endpoint is left out", addr, family(slice.IPv6))
 					continue
 				}
+				b.Address = addr
 				for p := range slice.Ports {
-					c.candidate(&slice.Ports[p], e, cond, state.Endpoint{Address: addr})
+					c.candidate(&slice.Ports[p], b)
 				}
 			}
 		}
@@ -109,15 +128,14 @@ func (c *compiler) gather(list []*state.EndpointSlice) {
 
 // candidate adds an endpoint under one port; a port that a backend can't have
 // is said once for the slice, by judgeSlicePorts.
-func (c *compiler) candidate(p *state.EndpointPort, e *state.EndpointSpec, cond condition, at state.Endpoint) {
-	if at.Port, at.Protocol = p.Port, p.Protocol; p.Port == 0 || !transport(p.Protocol) || !c.enabled(at.Address.Is6()) {
+func (c *compiler) candidate(p *state.EndpointPort, b candidate) {
+	if p.Port == 0 || !transport(p.Protocol) || !c.enabled(b.Address.Is6()) {
 		return
 	}
-	c.candidates = append(c.candidates, candidate{
-		Endpoint: at, port: p.Name, condition: cond, spec: e,
-		local: e.NodeName == "" || e.NodeName == c.node.Name,
-		zone:  c.settings.LoadBalancer.Zones[e.Zone],
-	})
+	b.Port, b.Protocol, b.port = p.Port, p.Protocol, p.Name
+	b.local = b.spec.NodeName == "" || b.spec.NodeName == c.node.Name
+	b.zone = c.settings.LoadBalancer.Zones[b.spec.Zone]
+	c.candidates = append(c.candidates, b)
 }
 
 func (c *compiler) judgeSlicePorts(slice *state.EndpointSlice, o *owner) {
@@ -161,8 +179,10 @@ type pick struct {
 	inactive []state.Endpoint
 	// ready is how many of active are so by their own condition, and not for
 	// want of better ones; they come first.
-	ready  int
-	maglev *maglevTable
+	ready int
+	// weights are those of active; nil is that none differs.
+	weights []uint16
+	maglev  *maglevTable
 }
 
 // pick finds the backends for a want and writes their rows.
@@ -184,10 +204,16 @@ func (c *compiler) pick(w want, t topologyMode) *pick {
 		c.rows.add(state.Backend{Endpoint: b.Endpoint, State: b.condition.backendState(), Zone: b.zone})
 	}
 	slots := c.reserve(len(chosen) - count[maintenance])
+	var weights []uint16
+	differ := slices.ContainsFunc(chosen, func(b candidate) bool { return b.weight != defaultWeight })
 	for cond := active; cond < maintenance; cond++ {
 		for _, b := range chosen {
-			if b.condition == cond {
-				slots = append(slots, b.Endpoint)
+			if b.condition != cond {
+				continue
+			}
+			slots = append(slots, b.Endpoint)
+			if differ {
+				weights = append(weights, b.weight)
 			}
 		}
 	}
@@ -195,7 +221,10 @@ func (c *compiler) pick(w want, t topologyMode) *pick {
 	if n == 0 {
 		n = count[terminating]
 	}
-	p := pick{want: w, active: nilIfEmpty(slots[:n:n]), inactive: nilIfEmpty(slots[n:len(slots):len(slots)]), ready: count[active]}
+	p := pick{
+		want: w, active: nilIfEmpty(slots[:n:n]), inactive: nilIfEmpty(slots[n:len(slots):len(slots)]), ready: count[active],
+		weights: weights[:min(n, len(weights))],
+	}
 	c.picks = append(c.picks, p)
 	return &c.picks[len(c.picks)-1]
 }
@@ -230,7 +259,11 @@ func (c *compiler) choose(w want, t topologyMode) []candidate {
 		for j < len(c.candidates) && c.candidates[j].Endpoint == c.candidates[i].Endpoint {
 			j++
 		}
-		if same := c.candidates[i:j]; c.takes(w, same) {
+		same := c.candidates[i:j]
+		for same[len(same)-1].rank != same[0].rank {
+			same = same[:len(same)-1]
+		}
+		if c.takes(w, same) {
 			chosen = append(chosen, same[0])
 		}
 		i = j

@@ -56,8 +56,7 @@ func (s *service) scopes() []state.Scope {
 // unspecified address and one per address of the node.
 func (c *compiler) nodePorts(svc *state.Service, s *service, ports []int) {
 	for _, v6 := range []bool{false, true} {
-		has := func(a netip.Addr) bool { return usable(a) && a.Is6() == v6 }
-		if !c.enabled(v6) || !slices.ContainsFunc(svc.ClusterIPs, has) {
+		if !c.enabled(v6) || !c.hasFamily(svc, v6) {
 			continue
 		}
 		for _, i := range ports {
@@ -72,6 +71,20 @@ func (c *compiler) nodePorts(svc *state.Service, s *service, ports []int) {
 			}
 		}
 	}
+}
+
+// hasFamily tells whether a service has node ports of the family: where it has an
+// address of it, unless it names its families (from 1.18 on). An API server names
+// them always; where a file does not, 1.18 and 1.19 take IPv6 addresses for a
+// sign of IPv4 (getIPFamilies, pkg/loadbalancer/reflectors/conversions.go).
+func (c *compiler) hasFamily(svc *state.Service, v6 bool) bool {
+	if c.rules.statedFamilies && len(svc.IPFamilies) > 0 {
+		return slices.Contains(svc.IPFamilies, family(v6))
+	}
+	if c.rules.mistakesFamily {
+		return !v6 && slices.ContainsFunc(svc.ClusterIPs, usable)
+	}
+	return slices.ContainsFunc(svc.ClusterIPs, func(a netip.Addr) bool { return usable(a) && a.Is6() == v6 })
 }
 
 // expand writes an entry for each of the node's addresses.
@@ -136,7 +149,7 @@ func (c *compiler) healthCheck(svc *state.Service, s *service) {
 		for _, a := range c.node.Addresses {
 			if usable(a) && a.Is6() == v6 && c.enabled(v6) {
 				at := state.Endpoint{Address: a, Port: port.Port, Protocol: state.TCP}
-				c.candidates = append(c.candidates, candidate{Endpoint: at, local: true, spec: &state.EndpointSpec{}})
+				c.candidates = append(c.candidates, onNode(at))
 				break
 			}
 		}

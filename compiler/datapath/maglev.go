@@ -37,11 +37,11 @@ func MaglevSeed(text string) (uint32, error) {
 }
 
 // MaglevTable gives the lookup table over the backends: for each of the size
-// positions an index into backends. It is Cilium's table bit by bit and does not
-// depend on the order of the backends; without any there is no table. The size
-// must be one of TableSizes. The weights are uniform, as Cilium has them for
-// services of the API.
-func MaglevTable(backends []state.Endpoint, size uint32, seed uint32) []uint32 {
+// positions an index into backends. It is Cilium's table bit by bit (pkg/maglev
+// of 1.20.2) and does not depend on the order of the backends; without any there
+// is no table. The size must be one of TableSizes. weights are the backends', of
+// 1 and more; nil is that all weigh the same.
+func MaglevTable(backends []state.Endpoint, weights []uint16, size uint32, seed uint32) []uint32 {
 	if len(backends) == 0 || !slices.Contains(TableSizes, size) {
 		return nil
 	}
@@ -50,10 +50,11 @@ func MaglevTable(backends []state.Endpoint, size uint32, seed uint32) []uint32 {
 		walks[i] = newWalk(b, i, size, seed)
 	}
 	slices.SortFunc(walks, func(a, b walk) int { return bytes.Compare(a.name, b.name) })
+	turns := newTurns(walks, weights)
 	table := make([]uint32, size)
 	taken := make([]bool, size)
 	for n := range size {
-		w := &walks[int(n)%len(walks)]
+		w := &walks[turns.of(uint64(n))]
 		for taken[w.at] {
 			w.next(size)
 		}
@@ -61,6 +62,47 @@ func MaglevTable(backends []state.Endpoint, size uint32, seed uint32) []uint32 {
 		w.next(size)
 	}
 	return table
+}
+
+// turns is who takes a position next. One whose turn it is stands back while its
+// share is used up.
+type turns struct {
+	weights []uint64 // in the order of the walks; nil where they make no difference
+	used    []float64
+	sum     uint64
+	count   int
+}
+
+// newTurns leaves weights out that are all the same, or so small that Cilium takes
+// them for unset: 1 on the average, rounded down.
+func newTurns(walks []walk, weights []uint16) turns {
+	t := turns{count: len(walks)}
+	if len(slices.Compact(slices.Clone(weights))) < 2 {
+		return t
+	}
+	list := make([]uint64, len(walks))
+	for i, w := range walks {
+		list[i] = uint64(weights[w.index])
+		t.sum += list[i]
+		t.used = append(t.used, float64(list[i])/float64(t.count))
+	}
+	if t.sum/uint64(t.count) > 1 {
+		t.weights = list
+	}
+	return t
+}
+
+// of gives the walk that takes the n-th position.
+func (t *turns) of(n uint64) int {
+	i := int(n % uint64(t.count))
+	if t.weights == nil {
+		return i
+	}
+	for (n+1)*t.weights[i] < uint64(t.used[i]) {
+		i = (i + 1) % t.count
+	}
+	t.used[i] += float64(t.sum)
+	return i
 }
 
 // walk is a backend's own order of the table's positions.
@@ -116,7 +158,7 @@ func (c *compiler) table(name state.FrontendName, p *pick) {
 		return
 	}
 	if p.maglev == nil {
-		full := MaglevTable(p.active, c.settings.LoadBalancer.MaglevTableSize, c.seed)
+		full := MaglevTable(p.active, p.weights, c.settings.LoadBalancer.MaglevTableSize, c.seed)
 		p.maglev = &maglevTable{state.CondenseMaglev(name, p.active, full)}
 	}
 	t := p.maglev.condensed

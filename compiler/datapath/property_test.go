@@ -232,7 +232,7 @@ func randomSlice(r *rand.Rand, i int) state.EndpointSlice {
 	for range r.IntN(4) {
 		slice.Endpoints = append(slice.Endpoints, state.EndpointSpec{
 			Addresses: randomAddresses(r), Ready: randomBool(r), Serving: randomBool(r), Terminating: randomBool(r),
-			NodeName: pick(r, []string{"", "n1", "n2"}), Zone: pick(r, []string{"", "a", "b"}), HintZones: pick(r, [][]string{nil, {"a"}, {"b"}}), HintNodes: pick(r, [][]string{nil, {"n1"}}),
+			NodeName: pick(r, []string{"", "n1", "n2"}), Zone: pick(r, []string{"", "a", "b"}), HintZones: pick(r, [][]string{nil, {"a"}, {"b"}}),
 		})
 	}
 	return slice

@@ -290,7 +290,7 @@ func (c *compiler) choosePods(w want) []candidate {
 			}
 			for _, port := range c.podPorts(w, pod) {
 				at := state.Endpoint{Address: ip, Port: port, Protocol: w.protocol}
-				list = append(list, candidate{Endpoint: at, local: true, spec: &state.EndpointSpec{}})
+				list = append(list, onNode(at))
 			}
 		}
 	}

@@ -19,6 +19,9 @@ type rules struct {
 	// keepsUnready: endpoints that are neither ready nor serving stay in the
 	// backends map (from 1.18.6 on); before that they are dropped.
 	keepsUnready bool
+	// mergesSlices: an endpoint in several slices has the ports of all of them (1.17);
+	// later the last of them has it.
+	mergesSlices bool
 	// exactPortName: a slice's port name must equal the service's (1.17); later
 	// an unnamed port matches every name.
 	exactPortName bool
@@ -53,6 +56,8 @@ type rules struct {
 	// loopbackExpands: a HostPort on a loopback address is written for the node's
 	// addresses too (from 1.18 on).
 	loopbackExpands bool
+	// groupsHostPorts: a pod's host ports of one number are one service (from 1.18 on).
+	groupsHostPorts bool
 	// unspecifiedHostIP: hostIP 0.0.0.0 means the same as none (1.17); later such
 	// a HostPort is not written.
 	unspecifiedHostIP bool
@@ -61,6 +66,8 @@ type rules struct {
 	nodeSelector bool
 	// topology is how zone and node hints are used.
 	topology topology
+	// hintsNeedZone: an endpoint without a zone has no hints (from 1.19 on).
+	hintsNeedZone bool
 	// rejectsWhole: a service one of whose addresses is taken is not written at
 	// all (from 1.18 on); before that only the address is lost.
 	rejectsWhole bool
@@ -77,6 +84,14 @@ type rules struct {
 	redirects redirection
 	// envoy is how Envoy configurations work.
 	envoy envoyRule
+	// statedFamilies: spec.ipFamilies decides the families of node ports (from 1.18 on).
+	statedFamilies bool
+	// mistakesFamily: without spec.ipFamilies node ports are of IPv4 (1.18 and 1.19).
+	mistakesFamily bool
+	// externalNames: the external IPs of an ExternalName service are written (from 1.18 on).
+	externalNames bool
+	// sliceWeights: an EndpointSlice may carry its endpoints' weight (from 1.20 on).
+	sliceWeights bool
 	// trimsRanges: spaces around a source range are cut off (1.17).
 	trimsRanges bool
 }
@@ -88,19 +103,29 @@ const (
 	// wholeService: unless every endpoint has hints and one names this zone, all
 	// endpoints are taken; not at all with a Local policy of either kind (1.17).
 	wholeService topology = iota
-	// perBackend: an endpoint whose hints name other zones is left out (1.18).
+	// perBackend: an endpoint whose hints name other zones is left out (1.18.0).
 	perBackend
-	// perFrontend: as wholeService, judged over a frontend's candidates (1.19).
-	perFrontend
-	// notTerminating: as perFrontend, judged over those that do not terminate; node
-	// hints too (1.20.0).
+	// allEndpoints: as wholeService, whatever the external policy (1.18.6, 1.19).
+	allEndpoints
+	// notTerminating: judged over a frontend's candidates that do not terminate; a
+	// service may prefer its node, too (1.20.0).
 	notTerminating
 	// activeOnly: as notTerminating, judged over the active ones (from 1.20.1 on).
 	activeOnly
 )
 
-var topologies = map[state.Layout]topology{
-	state.Cilium117: wholeService, state.Cilium118: perBackend, state.Cilium119: perFrontend, state.Cilium120: activeOnly,
+func topologyRule(minor, patch int) topology {
+	switch {
+	case minor == minor17:
+		return wholeService
+	case minor == minor18 && patch == 0:
+		return perBackend
+	case minor < minor20:
+		return allEndpoints
+	case patch == 0:
+		return notTerminating
+	}
+	return activeOnly
 }
 
 // minor and patch of the releases between which a behaviour changed.
@@ -130,9 +155,9 @@ func unverified(s *state.Settings, patch int) bool {
 	case state.Cilium117:
 		return patch > 2 && patch < settled17 && (lb.AlgorithmAnnotation || lb.LocalRedirectPolicy)
 	case state.Cilium118:
-		return patch > 0 && patch < backported || patch > backported && lb.LocalRedirectPolicy
+		return patch > 0 && patch < backported || patch > backported && (lb.LocalRedirectPolicy || lb.ServiceTopology)
 	case state.Cilium119:
-		return patch > 0 && lb.LocalRedirectPolicy
+		return patch > 0 && (lb.LocalRedirectPolicy || lb.ServiceTopology)
 	case state.Cilium120:
 		return patch == 1 && (lb.LocalRedirectPolicy || lb.ServiceTopology)
 	}
@@ -144,14 +169,15 @@ func rulesOf(s *state.Settings, patch int) rules {
 	old := minor == minor17
 	late := minor > minor18 || minor == minor18 && patch > 0
 	r := rules{
-		needsSlice: old, exactPortName: old, policyFlagsByType: old, ownAlgorithm: old, matchAll: old,
+		needsSlice: old, mergesSlices: old, exactPortName: old, policyFlagsByType: old, ownAlgorithm: old, matchAll: old,
 		settingsDecide: old, unspecifiedHostIP: old, trimsRanges: old,
 		keepsUnready: late, hybridDSR: late, denyNeedsRange: late,
+		statedFamilies: !old, mistakesFamily: minor == minor18 || minor == minor19, externalNames: !old,
 		internalFilter:   minor == minor18,
-		rangesEverywhere: !old, loopbackExpands: !old, nodeSelector: !old, rejectsWhole: !old,
+		rangesEverywhere: !old, loopbackExpands: !old, groupsHostPorts: !old, nodeSelector: !old, rejectsWhole: !old,
 		proxyVIPs: minor == minor18 && patch == 0,
-		wildcards: minor >= minor19, sparesNode: minor >= minor20,
-		topology:  topologies[s.Layout],
+		wildcards: minor >= minor19, sparesNode: minor >= minor20, sliceWeights: minor >= minor20,
+		topology: topologyRule(minor, patch), hintsNeedZone: minor >= minor19,
 		redirects: redirectionOf(minor, patch),
 		envoy:     envoyRuleOf(minor),
 	}
@@ -165,9 +191,6 @@ func rulesOf(s *state.Settings, patch int) rules {
 	}
 	if minor == minor18 && patch == 0 {
 		r.rangeFlag = [...]bool{true, true, true, true, false}
-	}
-	if minor == minor20 && patch == 0 {
-		r.topology = notTerminating
 	}
 	r.undefUnlessAnnotated = old && patch >= settled17
 	r.withoutKPR[state.ClusterIP] = true

@@ -211,10 +211,9 @@ func (c *compiler) served(svc *state.Service, o *owner, sliced bool) bool {
 	switch svc.Type {
 	case "", "ClusterIP", "NodePort", "LoadBalancer":
 	case "ExternalName":
-		if len(svc.Ports) > 0 {
-			c.notice(state.Info, "snapshot/external-name", o, "spec.type", "", "an ExternalName service has no entries; its ports have no effect")
+		if !c.externalName(svc, o) {
+			return false
 		}
-		return false
 	default:
 		c.notice(state.Error, "snapshot/unknown-type", o, "spec.type", "want ClusterIP, NodePort, LoadBalancer or ExternalName", "unknown type %q; the service is left out", svc.Type)
 		return false
@@ -232,13 +231,26 @@ func (c *compiler) served(svc *state.Service, o *owner, sliced bool) bool {
 		c.judgeHeadless(svc, o)
 		return false
 	}
-	if len(svc.ClusterIPs) == 0 && !c.judgeUnassigned(svc, o) {
+	if len(svc.ClusterIPs) == 0 && svc.Type != "ExternalName" && !c.judgeUnassigned(svc, o) {
 		return false
 	}
 	if !sliced {
 		c.notice(state.Warning, "snapshot/no-slice", o, "", "add its EndpointSlice", "the service has no EndpointSlice; %s", pickText(c.rules.needsSlice, "it is not written at all", "it is written without backends"))
 	}
 	return sliced || !c.rules.needsSlice
+}
+
+// externalName tells whether a service that is but a name has entries.
+func (c *compiler) externalName(svc *state.Service, o *owner) bool {
+	if c.rules.externalNames && len(svc.ExternalIPs) > 0 {
+		c.notice(state.Warning, "snapshot/external-name", o, "spec.externalIPs", "remove the external IPs",
+			"Cilium %s writes the external IPs of an ExternalName service, which has no endpoints: connections to them fail", c.settings.ChartVersion)
+		return true
+	}
+	if len(svc.Ports) > 0 {
+		c.notice(state.Info, "snapshot/external-name", o, "spec.type", "", "an ExternalName service has no entries; its ports have no effect")
+	}
+	return false
 }
 
 func pickText(first bool, a, b string) string {

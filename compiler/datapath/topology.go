@@ -37,10 +37,22 @@ func (c *compiler) topologyOf(svc *state.Service, o *owner) topologyMode {
 	if local(svc.InternalTrafficPolicy) || c.rules.topology == wholeService && local(svc.ExternalTrafficPolicy) {
 		return anywhere
 	}
-	if c.rules.topology == wholeService && !c.hinted(c.candidates, zoneHints, c.node.Zone) {
+	if (c.rules.topology == wholeService || c.rules.topology == allEndpoints) && !c.hinted(c.current()) {
 		return anywhere
 	}
 	return mode
+}
+
+// current are the candidates that no later slice has taken over.
+func (c *compiler) current() []candidate {
+	var last *candidate
+	return slices.DeleteFunc(slices.Clone(c.candidates), func(b candidate) bool {
+		if last != nil && last.Endpoint == b.Endpoint {
+			return last.rank != b.rank
+		}
+		last = &b
+		return false
+	})
 }
 
 func (c *compiler) wish(svc *state.Service, o *owner) topologyMode {
@@ -71,50 +83,65 @@ func (c *compiler) wish(svc *state.Service, o *owner) topologyMode {
 	return anywhere
 }
 
-func zoneHints(e *state.EndpointSpec) []string { return e.HintZones }
-func nodeHints(e *state.EndpointSpec) []string { return e.HintNodes }
+// hints are the zones that an endpoint is for. From 1.19 on those of an endpoint
+// without a zone of its own are lost (pkg/loadbalancer/reflectors/conversions.go).
+func (c *compiler) hints(b *candidate) []string {
+	if c.rules.hintsNeedZone && b.spec.Zone == "" {
+		return nil
+	}
+	return b.spec.HintZones
+}
 
-// hinted tells whether every candidate has hints and one of them names here.
-func (c *compiler) hinted(list []candidate, hints func(*state.EndpointSpec) []string, here string) bool {
+// hinted tells whether every candidate has hints and one of them names this zone.
+func (c *compiler) hinted(list []candidate) bool {
 	found := false
 	for i := range list {
-		h := hints(list[i].spec)
+		h := c.hints(&list[i])
 		if len(h) == 0 {
 			return false
 		}
-		found = found || slices.Contains(h, here)
+		found = found || slices.Contains(h, c.node.Zone)
 	}
-	return found && here != ""
+	return found && c.node.Zone != ""
 }
 
-// prefer leaves out the candidates that the hints keep for others.
+// prefer leaves out the candidates that are for others.
 func (c *compiler) prefer(chosen []candidate, mode topologyMode) []candidate {
-	if mode == anywhere || c.rules.topology != wholeService && c.node.Zone == "" && mode != sameNode {
+	switch {
+	case mode == sameNode:
+		return c.preferNode(chosen)
+	case mode == anywhere || c.rules.topology != wholeService && c.node.Zone == "":
 		return chosen
-	}
-	if c.rules.topology == perBackend {
+	case c.rules.topology == perBackend:
 		return slices.DeleteFunc(chosen, func(b candidate) bool {
-			return len(b.spec.HintZones) > 0 && !slices.Contains(b.spec.HintZones, c.node.Zone)
+			h := c.hints(&b)
+			return len(h) > 0 && !slices.Contains(h, c.node.Zone)
 		})
 	}
-	judged := chosen
-	switch c.rules.topology {
-	case wholeService: // judged by topologyOf
-		return keepHinted(chosen, zoneHints, c.node.Zone)
-	case notTerminating:
-		judged = slices.DeleteFunc(slices.Clone(chosen), func(b candidate) bool { return b.condition == terminating || b.condition == gone })
-	case activeOnly:
-		judged = slices.DeleteFunc(slices.Clone(chosen), func(b candidate) bool { return b.condition != active })
+	// The other rules were judged by topologyOf.
+	if c.rules.topology >= notTerminating && !c.hinted(slices.DeleteFunc(slices.Clone(chosen), c.unjudged)) {
+		return chosen
 	}
-	if mode == sameNode && c.hinted(judged, nodeHints, c.node.Name) {
-		return keepHinted(chosen, nodeHints, c.node.Name)
-	}
-	if c.hinted(judged, zoneHints, c.node.Zone) {
-		return keepHinted(chosen, zoneHints, c.node.Zone)
-	}
-	return chosen
+	return slices.DeleteFunc(chosen, func(b candidate) bool { return !slices.Contains(c.hints(&b), c.node.Zone) })
 }
 
-func keepHinted(chosen []candidate, hints func(*state.EndpointSpec) []string, here string) []candidate {
-	return slices.DeleteFunc(chosen, func(b candidate) bool { return !slices.Contains(hints(b.spec), here) })
+// preferNode keeps the endpoints that are on this node, by their node's name and
+// not by hints, if there are such (pkg/loadbalancer/writer/writer.go of 1.20).
+func (c *compiler) preferNode(chosen []candidate) []candidate {
+	away := func(b candidate) bool { return b.spec.NodeName != c.node.Name || c.unjudged(b) }
+	if slices.IndexFunc(chosen, func(b candidate) bool { return !away(b) }) < 0 {
+		return chosen
+	}
+	return slices.DeleteFunc(chosen, away)
+}
+
+// unjudged tells whether a candidate has no say in a preference.
+func (c *compiler) unjudged(b candidate) bool {
+	switch c.rules.topology {
+	case notTerminating:
+		return b.condition == terminating || b.condition == gone
+	case activeOnly:
+		return b.condition != active
+	}
+	return false
 }

@@ -56,6 +56,9 @@ func Service(in *corev1.Service) (state.Service, []state.Notice) {
 	if d := in.Spec.TrafficDistribution; d != nil {
 		out.TrafficDistribution = *d
 	}
+	for _, f := range in.Spec.IPFamilies {
+		out.IPFamilies = append(out.IPFamilies, string(f))
+	}
 	n.clusterIPs(&in.Spec, &out)
 	n.affinity(&in.Spec, &out)
 	return out, n.list
@@ -141,6 +144,9 @@ func EndpointSlice(in *discoveryv1.EndpointSlice) (state.EndpointSlice, []state.
 		IPv6:    in.AddressType == discoveryv1.AddressTypeIPv6,
 		Ports:   n.slicePorts(in.Ports),
 	}
+	if weight, set := in.Annotations["service.cilium.io/weight"]; set {
+		out.Weight = &weight
+	}
 	switch in.AddressType {
 	case discoveryv1.AddressTypeIPv4, discoveryv1.AddressTypeIPv6:
 	case discoveryv1.AddressTypeFQDN:
@@ -183,12 +189,17 @@ func (n *notes) endpoint(in *discoveryv1.Endpoint, field string) state.EndpointS
 		Ready:     in.Conditions.Ready, Serving: in.Conditions.Serving, Terminating: in.Conditions.Terminating,
 		NodeName: deref(in.NodeName), Zone: deref(in.Zone),
 	}
+	// Slices of discovery.k8s.io/v1beta1 said both by the node's labels, and the API
+	// server hands those on.
+	if in.NodeName == nil {
+		out.NodeName = in.DeprecatedTopology[corev1.LabelHostname]
+	}
+	if in.Zone == nil {
+		out.Zone = in.DeprecatedTopology[corev1.LabelTopologyZone]
+	}
 	if in.Hints != nil {
 		for _, z := range in.Hints.ForZones {
 			out.HintZones = append(out.HintZones, z.Name)
-		}
-		for _, h := range in.Hints.ForNodes {
-			out.HintNodes = append(out.HintNodes, h.Name)
 		}
 	}
 	return out

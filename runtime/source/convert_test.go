@@ -77,7 +77,7 @@ func TestEndpointSlice(t *testing.T) {
 		Ports: []state.EndpointPort{{Name: "s", Protocol: state.SCTP, Port: 9}, {Protocol: state.TCP, Port: 80}},
 		Endpoints: []state.EndpointSpec{{
 			Addresses: addresses("fd00::1", "fd00::2"), Ready: ptr(false), Terminating: ptr(true), NodeName: "w", Zone: "z",
-			HintZones: []string{"z"}, HintNodes: []string{"w"},
+			HintZones: []string{"z"},
 		}},
 	}
 	got, notices := EndpointSlice(in)

@@ -87,7 +87,7 @@ func SameDevice(a, b state.Device) bool {
 func sameService(a, b *state.Service) bool {
 	return a.Namespace == b.Namespace && a.Name == b.Name && a.Pos == b.Pos && a.Type == b.Type && a.Headless == b.Headless &&
 		maps.Equal(a.Labels, b.Labels) && maps.Equal(a.Annotations, b.Annotations) &&
-		slices.Equal(a.ClusterIPs, b.ClusterIPs) && slices.Equal(a.ExternalIPs, b.ExternalIPs) &&
+		slices.Equal(a.ClusterIPs, b.ClusterIPs) && slices.Equal(a.IPFamilies, b.IPFamilies) && slices.Equal(a.ExternalIPs, b.ExternalIPs) &&
 		slices.Equal(a.LoadBalancerIPs, b.LoadBalancerIPs) && samePointee(a.LoadBalancerClass, b.LoadBalancerClass) &&
 		slices.Equal(a.SourceRanges, b.SourceRanges) && slices.Equal(a.Ports, b.Ports) &&
 		a.ExternalTrafficPolicy == b.ExternalTrafficPolicy && a.InternalTrafficPolicy == b.InternalTrafficPolicy &&
@@ -96,14 +96,14 @@ func sameService(a, b *state.Service) bool {
 }
 
 func sameSlice(a, b *state.EndpointSlice) bool {
-	return a.Namespace == b.Namespace && a.Name == b.Name && a.Pos == b.Pos && a.Service == b.Service && a.IPv6 == b.IPv6 &&
+	return a.Namespace == b.Namespace && a.Name == b.Name && a.Pos == b.Pos && a.Service == b.Service && a.IPv6 == b.IPv6 && samePointee(a.Weight, b.Weight) &&
 		slices.Equal(a.Ports, b.Ports) && slices.EqualFunc(a.Endpoints, b.Endpoints, sameEndpoint)
 }
 
 func sameEndpoint(a, b state.EndpointSpec) bool {
 	return slices.Equal(a.Addresses, b.Addresses) && a.NodeName == b.NodeName && a.Zone == b.Zone &&
 		samePointee(a.Ready, b.Ready) && samePointee(a.Serving, b.Serving) && samePointee(a.Terminating, b.Terminating) &&
-		slices.Equal(a.HintZones, b.HintZones) && slices.Equal(a.HintNodes, b.HintNodes)
+		slices.Equal(a.HintZones, b.HintZones)
 }
 
 func samePod(a, b *state.Pod) bool {

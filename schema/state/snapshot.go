@@ -74,7 +74,8 @@ type Service struct {
 	Annotations           map[string]string `json:"annotations,omitempty"`
 	Type                  string            `json:"type"` // ClusterIP, NodePort, LoadBalancer, ExternalName
 	ClusterIPs            []netip.Addr      `json:"clusterIPs"`
-	Headless              bool              `json:"headless,omitempty"` // clusterIP: None
+	Headless              bool              `json:"headless,omitempty"`   // clusterIP: None
+	IPFamilies            []string          `json:"ipFamilies,omitempty"` // IPv4, IPv6; empty where the object says nothing
 	ExternalIPs           []netip.Addr      `json:"externalIPs,omitempty"`
 	LoadBalancerIPs       []LoadBalancerIP  `json:"loadBalancerIPs,omitempty"`
 	LoadBalancerClass     *string           `json:"loadBalancerClass,omitempty"`
@@ -116,7 +117,9 @@ type EndpointSlice struct {
 	IPv6      bool           `json:"ipv6,omitempty"`
 	Ports     []EndpointPort `json:"ports"`
 	Endpoints []EndpointSpec `json:"endpoints"`
-	Pos       Position       `json:"-"`
+	// Weight is the annotation service.cilium.io/weight as it stands there; nil is none.
+	Weight *string  `json:"weight,omitempty"`
+	Pos    Position `json:"-"`
 }
 
 // Key is "namespace/name" of the slice itself.
@@ -139,7 +142,6 @@ type EndpointSpec struct {
 	NodeName    string       `json:"nodeName,omitempty"`
 	Zone        string       `json:"zone,omitempty"`
 	HintZones   []string     `json:"hintZones,omitempty"`
-	HintNodes   []string     `json:"hintNodes,omitempty"`
 }
 
 // Pod is a pod with host ports, or one that a redirect policy may select.
