@@ -153,26 +153,21 @@ func (j *judgement) winner(left contest) int32 {
 	switch {
 	case len(services) == 0 || len(redirects) > 0 && j.rules.redirects.replaces && !slices.ContainsFunc(services, other):
 		return redirects[0]
-	case j.rules.sparesNode:
+	case j.rules.nodePortsYield:
 		return j.yield(services)
 	}
 	return services[0]
 }
 
-// yield finds the winner where node-port entries give way (1.20): a primary
-// entry wins over an expanded one, but for a node port inside of the range.
+// yield finds the winner where node-port entries give way (from 1.19.7 on): a
+// primary entry wins over an expanded one.
 func (j *judgement) yield(left contest) int32 {
-	winner := left[0]
 	for _, i := range left {
-		f := &j.frontends[i]
-		if f.expanded && f.Type == state.NodePort && f.Port >= j.settings.NodePortMin && f.Port <= j.settings.NodePortMax {
+		if !j.frontends[i].expanded {
 			return i
 		}
-		if !f.expanded && j.frontends[winner].expanded {
-			winner = i
-		}
 	}
-	return winner
+	return left[0]
 }
 
 // quarrel is what is reported once, whatever the number of node addresses.
@@ -191,7 +186,7 @@ func (j *judgement) say(loser, winner int32, consequence string) {
 	}
 	j.said[q] = true
 	w := &j.owners[q.winner]
-	if f.expanded && !j.frontends[winner].expanded && j.rules.sparesNode {
+	if f.expanded && !j.frontends[winner].expanded && j.rules.nodePortsYield {
 		j.notice(state.Info, "snapshot/node-port-yields", &j.owners[q.loser], "", "", "%s is %s%s's own; the port is not written there", f.Endpoint, w.object, in(w.pos))
 		return
 	}

@@ -115,6 +115,9 @@ func (c *compiler) loadBalancerIPs(svc *state.Service, s *service, ports []int) 
 		}
 		for _, scope := range s.scopes() {
 			for _, p := range ports {
+				if c.reserved(ingress.IP, svc.Ports[p].Port, s, p) {
+					continue
+				}
 				c.emit(s, state.LoadBalancer, ingress.IP, &svc.Ports[p], svc.Ports[p].Port, scope, false)
 			}
 		}
@@ -127,9 +130,33 @@ func (c *compiler) externalIPs(svc *state.Service, s *service, ports []int) {
 			continue
 		}
 		for _, p := range ports {
+			if c.reserved(ip, svc.Ports[p].Port, s, p) {
+				continue
+			}
 			c.emit(s, state.ExternalIPs, ip, &svc.Ports[p], svc.Ports[p].Port, state.External, false)
 		}
 	}
+}
+
+// reserved tells whether a port of an address may be a node port's alone
+// (isNodePortConflict, pkg/loadbalancer/writer/writer.go of 1.19.7).
+func (c *compiler) reserved(ip netip.Addr, port uint16, s *service, i int) bool {
+	nodes := c.node4
+	if ip.Is6() {
+		nodes = c.node6
+	}
+	if !c.rules.nodePortsYield || port < c.settings.NodePortMin || port > c.settings.NodePortMax || !slices.Contains(nodes, ip) {
+		return false
+	}
+	c.notice(state.Warning, "snapshot/reserved-port", &c.owners[s.owner], fmt.Sprintf("spec.ports[%d].port", i), "choose a port outside of it",
+		"%s is the node's own, and port %d inside of the node-port range %d-%d: Cilium %s writes no entry for it", ip, port, c.settings.NodePortMin, c.settings.NodePortMax, c.settings.ChartVersion)
+	return true
+}
+
+// nodeHas tells whether an address is the node's, at whatever device.
+func (c *compiler) nodeHas(a netip.Addr) bool {
+	return slices.Contains(c.node.Addresses, a) ||
+		slices.ContainsFunc(c.node.Devices, func(d state.Device) bool { return slices.Contains(d.Addresses, a) })
 }
 
 // healthCheck writes the entry by which a load balancer can ask the VIP itself
@@ -184,7 +211,7 @@ func (c *compiler) emit(s *service, t state.FrontendType, a netip.Addr, p *state
 	if c.maglev(s, t, a) {
 		c.table(name, chosen)
 	}
-	if s.wildcard && scope == state.External && (t == state.ClusterIP || t == state.LoadBalancer) && !(c.rules.sparesNode && slices.Contains(c.node.Addresses, a)) {
+	if s.wildcard && scope == state.External && (t == state.ClusterIP || t == state.LoadBalancer) && !(c.rules.sparesNode && c.nodeHas(a)) {
 		c.wildcards = append(c.wildcards, wildcard{a, t, s.key})
 	}
 }

@@ -74,9 +74,11 @@ type rules struct {
 	// wildcards: an entry for all ports of each ClusterIP and load-balancer IP
 	// (from 1.19 on).
 	wildcards bool
-	// sparesNode: no wildcard on the node's own addresses, and node-port entries
-	// give way to an entry that a service has on the node's address (1.20).
+	// sparesNode: no wildcard on the node's own addresses (from 1.19.5 on).
 	sparesNode bool
+	// nodePortsYield: node-port entries give way to an entry that a service has on
+	// the node's address (from 1.19.7 on).
+	nodePortsYield bool
 	// undefUnlessAnnotated: where the annotation of an algorithm is allowed, a
 	// service without one has none (1.17.15); before that it has the global one.
 	undefUnlessAnnotated bool
@@ -86,7 +88,8 @@ type rules struct {
 	envoy envoyRule
 	// statedFamilies: spec.ipFamilies decides the families of node ports (from 1.18 on).
 	statedFamilies bool
-	// mistakesFamily: without spec.ipFamilies node ports are of IPv4 (1.18 and 1.19).
+	// mistakesFamily: without spec.ipFamilies node ports are of IPv4 (1.18 until
+	// 1.18.10, 1.19 until 1.19.4).
 	mistakesFamily bool
 	// externalNames: the external IPs of an ExternalName service are written (from 1.18 on).
 	externalNames bool
@@ -137,9 +140,9 @@ const (
 	// backported is the first verified 1.18 patch with the endpoint conditions,
 	// hybrid DSR and source-range rules of 1.19; 1.18.0 has none of them.
 	backported = 6
-	// settled17 is the first 1.17 patch read after 1.17.2: pkg/k8s/service.go and
-	// pkg/redirectpolicy/manager.go set the algorithm otherwise there.
-	settled17 = 15
+	// settled17 is the first 1.17 patch whose pkg/k8s/service.go and
+	// pkg/redirectpolicy/manager.go set the algorithm otherwise; 1.17.7 was not read.
+	settled17 = 8
 	// newest is taken where a version has no patch number.
 	newest = 1 << 30
 )
@@ -167,16 +170,17 @@ func unverified(s *state.Settings, patch int) bool {
 func rulesOf(s *state.Settings, patch int) rules {
 	minor := minorOf(s.Layout)
 	old := minor == minor17
+	yields := minor >= minor20 || minor == minor19 && patch >= 7
 	late := minor > minor18 || minor == minor18 && patch > 0
 	r := rules{
 		needsSlice: old, mergesSlices: old, exactPortName: old, policyFlagsByType: old, ownAlgorithm: old, matchAll: old,
 		settingsDecide: old, unspecifiedHostIP: old, trimsRanges: old,
 		keepsUnready: late, hybridDSR: late, denyNeedsRange: late,
-		statedFamilies: !old, mistakesFamily: minor == minor18 || minor == minor19, externalNames: !old,
+		statedFamilies: !old, mistakesFamily: minor == minor18 && patch < 11 || minor == minor19 && patch < 5, externalNames: !old,
 		internalFilter:   minor == minor18,
 		rangesEverywhere: !old, loopbackExpands: !old, groupsHostPorts: !old, nodeSelector: !old, rejectsWhole: !old,
 		proxyVIPs: minor == minor18 && patch == 0,
-		wildcards: minor >= minor19, sparesNode: minor >= minor20, sliceWeights: minor >= minor20,
+		wildcards: minor >= minor19, sparesNode: minor >= minor20 || minor == minor19 && patch >= 5, nodePortsYield: yields, sliceWeights: minor >= minor20,
 		topology: topologyRule(minor, patch), hintsNeedZone: minor >= minor19,
 		redirects: redirectionOf(minor, patch),
 		envoy:     envoyRuleOf(minor),
@@ -194,7 +198,7 @@ func rulesOf(s *state.Settings, patch int) rules {
 	}
 	r.undefUnlessAnnotated = old && patch >= settled17
 	r.withoutKPR[state.ClusterIP] = true
-	r.withoutKPR[state.LoadBalancer] = minor == minor19
+	r.withoutKPR[state.LoadBalancer] = minor == minor19 && !yields
 	r.withoutKPR[state.ExternalIPs] = minor >= minor19
 	return r
 }
