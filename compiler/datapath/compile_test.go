@@ -154,13 +154,14 @@ func TestCompileWithoutInput(t *testing.T) {
 	}
 }
 
-// Releases of 1.18 between the two that were verified are compiled, not
-// silently.
+// Releases that were not read for what is turned on are compiled, not silently.
 func TestUnverifiedRelease(t *testing.T) {
 	for version, want := range map[string]bool{
-		"1.18.0": false, "v1.18.3": true, "1.18.5-rc.1": true, "1.18.6": false, "1.18.11": false, "1.18": false, "1.17.3": false, "1.20.1": false,
+		"1.18.0": false, "v1.18.3": true, "1.18.5-rc.1": true, "1.18.6": false, "1.18": false, "1.17.7": true, "1.17.8": false, "1.20.1": true, "1.20.2": false,
 	} {
-		_, notices := datapath.Compile(settingsOf(version), &state.Snapshot{Node: state.Node{Name: "n"}})
+		settings := settingsOf(version)
+		settings.LoadBalancer.LocalRedirectPolicy = true
+		_, notices := datapath.Compile(settings, &state.Snapshot{Node: state.Node{Name: "n"}})
 		got := slices.ContainsFunc(notices, func(n state.Notice) bool { return n.Code == "settings/unverified-release" })
 		if got != want {
 			t.Errorf("%s: notice %v, want %v", version, got, want)

@@ -106,14 +106,22 @@ func (c *compiler) gather(list []*state.EndpointSlice) {
 			if weight == 0 {
 				b.condition = maintenance
 			}
-			if !c.rules.mergesSlices {
+			switch {
+			case c.rules.mergesSlices:
+			case c.rules.firstInSlice:
+				b.rank = uint64(n)<<32 | uint64(len(slice.Endpoints)-i)
+			default:
 				b.rank = uint64(n)<<32 | uint64(i)
 			}
 			for j, addr := range e.Addresses {
-				if !usable(addr) || addr.Is6() != slice.IPv6 {
-					c.notice(state.Error, "snapshot/bad-address", &o, fmt.Sprintf("endpoints[%d].addresses[%d]", i, j), "",
-						"%s is no %s address that a backend can have; the endpoint is left out", addr, family(slice.IPv6))
+				field := fmt.Sprintf("endpoints[%d].addresses[%d]", i, j)
+				if !usable(addr) {
+					c.notice(state.Error, "snapshot/bad-address", &o, field, "", "%s is no address that a backend can have; the endpoint is left out", addr)
 					continue
+				}
+				if addr.Is6() != slice.IPv6 {
+					c.notice(state.Warning, "snapshot/address-family", &o, field, "move it to a slice of its family",
+						"%s stands in a slice of %s addresses; Cilium takes it all the same", addr, family(slice.IPv6))
 				}
 				b.Address = addr
 				for p := range slice.Ports {
@@ -287,5 +295,5 @@ func (c *compiler) takes(w want, same []candidate) bool {
 	if c.rules.exactPortName {
 		return false
 	}
-	return w.port == "" || !slices.ContainsFunc(same, func(b candidate) bool { return b.port != "" })
+	return w.port == "" || c.rules.unnamedPortMatches && !slices.ContainsFunc(same, func(b candidate) bool { return b.port != "" })
 }

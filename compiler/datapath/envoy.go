@@ -28,15 +28,15 @@ const (
 	// protocol; with session affinity the service is not written (1.18, 1.19).
 	lastEnvoy
 	// allEnvoy: as lastEnvoy, but all entries of the last configuration that name
-	// the service count (1.20).
+	// the service count (from 1.19.6 on).
 	allEnvoy
 )
 
-func envoyRuleOf(minor int) envoyRule {
+func envoyRuleOf(minor, patch int) envoyRule {
 	switch {
 	case minor == minor17:
 		return firstEnvoy
-	case minor < minor20:
+	case minor == minor18 || minor == minor19 && patch < 6:
 		return lastEnvoy
 	}
 	return allEnvoy

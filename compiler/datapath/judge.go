@@ -32,17 +32,12 @@ func (c *compiler) settingsUsable() bool {
 	return true
 }
 
-// judgeRelease says where a patch release was not read, and another is taken.
+// judgeRelease says where a patch release was not read for what the settings turn
+// on, and its neighbour is taken.
 func (c *compiler) judgeRelease(patch int) {
-	s := c.settings
-	switch {
-	case !unverified(s, patch):
-	case s.Layout == state.Cilium118 && patch < backported:
-		c.notice(state.Warning, "settings/unverified-release", &settingsOwner, "chartVersion", fmt.Sprintf("use 1.18.%d or later", backported),
-			"what %s writes was not verified; it is taken for 1.18.%d, and 1.18.0 differs from that", s.ChartVersion, backported)
-	default:
+	if unverified(c.settings, patch) {
 		c.notice(state.Warning, "settings/unverified-release", &settingsOwner, "chartVersion", "",
-			"what %s writes for local redirect policies, algorithms by annotation or topology was not verified; other patches of its minor differ there", s.ChartVersion)
+			"what %s writes for local redirect policies or algorithms by annotation was not verified; other patches of its minor differ there", c.settings.ChartVersion)
 	}
 }
 

@@ -10,21 +10,27 @@ import (
 )
 
 // rules are what one Cilium release does otherwise than another, where the
-// difference can be seen in a State. Each was read from the sources of 1.17.2,
-// 1.18.0, 1.18.6, 1.19.0 and 1.20.2, and confirmed by running those where the
-// vectors show it.
+// difference can be seen in a State. Each was read from the sources of every patch
+// release that changed it, up to 1.17.17, 1.18.11, 1.19.8 and 1.20.2, and confirmed
+// by running 1.17.2, 1.18.0, 1.18.6, 1.18.11, 1.19.0, 1.19.5, 1.20.0 and 1.20.2
+// over random sets of objects.
 type rules struct {
 	// needsSlice: a service without any EndpointSlice is not written at all (1.17).
 	needsSlice bool
 	// keepsUnready: endpoints that are neither ready nor serving stay in the
-	// backends map (from 1.18.6 on); before that they are dropped.
+	// backends map (from 1.18.5 on); before that they are dropped.
 	keepsUnready bool
 	// mergesSlices: an endpoint in several slices has the ports of all of them (1.17);
 	// later the last of them has it.
 	mergesSlices bool
-	// exactPortName: a slice's port name must equal the service's (1.17); later
-	// an unnamed port matches every name.
+	// firstInSlice: of two endpoints of one slice that hold an address the first has
+	// it (1.18 until 1.18.4); later the last.
+	firstInSlice bool
+	// exactPortName: a slice's port name must equal the service's (1.17); later an
+	// unnamed port of the service takes every port.
 	exactPortName bool
+	// unnamedPortMatches: an unnamed port of a slice matches every name (from 1.18.2 on).
+	unnamedPortMatches bool
 	// policyFlagsByType: the traffic-policy flags stand only on types that the
 	// policy is for (1.17); later on every frontend of the service.
 	policyFlagsByType bool
@@ -44,7 +50,7 @@ type rules struct {
 	rangesEverywhere bool
 	// proxyVIPs: load-balancer IPs of mode Proxy are frontends too (1.18.0).
 	proxyVIPs bool
-	// hybridDSR: mode hybrid means DSR for TCP (from 1.18.6 on).
+	// hybridDSR: mode hybrid means DSR for TCP (from 1.18.5 on).
 	hybridDSR bool
 	// denyNeedsRange: the deny flag stands only beside the source-range flag
 	// (from 1.18.6 on).
@@ -108,7 +114,7 @@ const (
 	wholeService topology = iota
 	// perBackend: an endpoint whose hints name other zones is left out (1.18.0).
 	perBackend
-	// allEndpoints: as wholeService, whatever the external policy (1.18.6, 1.19).
+	// allEndpoints: as wholeService, whatever the external policy (from 1.18.1 on).
 	allEndpoints
 	// notTerminating: judged over a frontend's candidates that do not terminate; a
 	// service may prefer its node, too (1.20.0).
@@ -137,9 +143,6 @@ const (
 	minor18 = 18
 	minor19 = 19
 	minor20 = 20
-	// backported is the first verified 1.18 patch with the endpoint conditions,
-	// hybrid DSR and source-range rules of 1.19; 1.18.0 has none of them.
-	backported = 6
 	// settled17 is the first 1.17 patch whose pkg/k8s/service.go and
 	// pkg/redirectpolicy/manager.go set the algorithm otherwise; 1.17.7 was not read.
 	settled17 = 8
@@ -156,13 +159,13 @@ func unverified(s *state.Settings, patch int) bool {
 	}
 	switch s.Layout {
 	case state.Cilium117:
-		return patch > 2 && patch < settled17 && (lb.AlgorithmAnnotation || lb.LocalRedirectPolicy)
+		return patch == 7 && (lb.AlgorithmAnnotation || lb.LocalRedirectPolicy)
 	case state.Cilium118:
-		return patch > 0 && patch < backported || patch > backported && (lb.LocalRedirectPolicy || lb.ServiceTopology)
+		return patch > 0 && patch != 6 && lb.LocalRedirectPolicy
 	case state.Cilium119:
-		return patch > 0 && (lb.LocalRedirectPolicy || lb.ServiceTopology)
+		return patch > 0 && lb.LocalRedirectPolicy
 	case state.Cilium120:
-		return patch == 1 && (lb.LocalRedirectPolicy || lb.ServiceTopology)
+		return patch == 1 && lb.LocalRedirectPolicy
 	}
 	return false
 }
@@ -171,11 +174,11 @@ func rulesOf(s *state.Settings, patch int) rules {
 	minor := minorOf(s.Layout)
 	old := minor == minor17
 	yields := minor >= minor20 || minor == minor19 && patch >= 7
-	late := minor > minor18 || minor == minor18 && patch > 0
+	since18 := func(first int) bool { return minor > minor18 || minor == minor18 && patch >= first }
 	r := rules{
 		needsSlice: old, mergesSlices: old, exactPortName: old, policyFlagsByType: old, ownAlgorithm: old, matchAll: old,
 		settingsDecide: old, unspecifiedHostIP: old, trimsRanges: old,
-		keepsUnready: late, hybridDSR: late, denyNeedsRange: late,
+		keepsUnready: since18(5), hybridDSR: since18(5), denyNeedsRange: since18(6), unnamedPortMatches: since18(2), firstInSlice: minor == minor18 && patch < 5,
 		statedFamilies: !old, mistakesFamily: minor == minor18 && patch < 11 || minor == minor19 && patch < 5, externalNames: !old,
 		internalFilter:   minor == minor18,
 		rangesEverywhere: !old, loopbackExpands: !old, groupsHostPorts: !old, nodeSelector: !old, rejectsWhole: !old,
@@ -183,7 +186,7 @@ func rulesOf(s *state.Settings, patch int) rules {
 		wildcards: minor >= minor19, sparesNode: minor >= minor20 || minor == minor19 && patch >= 5, nodePortsYield: yields, sliceWeights: minor >= minor20,
 		topology: topologyRule(minor, patch), hintsNeedZone: minor >= minor19,
 		redirects: redirectionOf(minor, patch),
-		envoy:     envoyRuleOf(minor),
+		envoy:     envoyRuleOf(minor, patch),
 	}
 	all := s.LoadBalancer.SourceRangeAllTypes
 	r.rangeFlag = [...]bool{
@@ -193,7 +196,7 @@ func rulesOf(s *state.Settings, patch int) rules {
 		state.ExternalIPs:  all && !old || minor == minor20,
 		state.HostPort:     false,
 	}
-	if minor == minor18 && patch == 0 {
+	if minor == minor18 && patch < 6 {
 		r.rangeFlag = [...]bool{true, true, true, true, false}
 	}
 	r.undefUnlessAnnotated = old && patch >= settled17
