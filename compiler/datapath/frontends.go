@@ -73,13 +73,17 @@ func (c *compiler) nodePorts(svc *state.Service, s *service, ports []int) {
 	}
 }
 
-// hasFamily tells whether a service has node ports of the family: where it has an
-// address of it, unless it names its families (from 1.18 on). An API server names
-// them always; where a file does not, 1.18 and 1.19 take IPv6 addresses for a
-// sign of IPv4 (getIPFamilies, pkg/loadbalancer/reflectors/conversions.go).
+// hasFamily tells whether a service has node ports of the family: where it names it
+// and, in 1.17, has an address for it (GetClusterIPByFamily, pkg/k8s/utils/utils.go).
+// An API server names the families always. Where a file does not, the addresses
+// tell: in 1.17 the first one alone, and until they were mended 1.18 and 1.19 take
+// IPv6 for a sign of IPv4 (getIPFamilies, pkg/loadbalancer/reflectors/conversions.go).
 func (c *compiler) hasFamily(svc *state.Service, v6 bool) bool {
-	if c.rules.statedFamilies && len(svc.IPFamilies) > 0 {
-		return slices.Contains(svc.IPFamilies, family(v6))
+	if n := slices.Index(svc.IPFamilies, family(v6)); len(svc.IPFamilies) > 0 {
+		return n >= 0 && (!c.rules.firstFamily || n < len(svc.ClusterIPs))
+	}
+	if c.rules.firstFamily {
+		return len(svc.ClusterIPs) > 0 && usable(svc.ClusterIPs[0]) && svc.ClusterIPs[0].Is6() == v6
 	}
 	if c.rules.mistakesFamily {
 		return !v6 && slices.ContainsFunc(svc.ClusterIPs, usable)

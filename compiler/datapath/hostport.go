@@ -17,7 +17,7 @@ func (c *compiler) pods(list []*state.Pod) {
 		return
 	}
 	for _, pod := range list {
-		if pod.NodeName != c.node.Name || pod.HostNetwork || !pod.Running {
+		if pod.NodeName != c.node.Name || pod.HostNetwork || !pod.Running && (pod.Ended || !c.rules.pendingPods) {
 			continue
 		}
 		o := owner{object: "Pod " + pod.Namespace + "/" + pod.Name, pos: pod.Pos}
@@ -109,9 +109,12 @@ func (c *compiler) hostPort(pod *state.Pod, group []*state.HostPortSpec, o owner
 // another hostIP.
 func (c *compiler) hostPortPlaces(group []*state.HostPortSpec, o *owner) []state.Endpoint {
 	var places []state.Endpoint
+	has := func(v6 bool) bool {
+		return slices.ContainsFunc(c.candidates, func(b candidate) bool { return b.Address.Is6() == v6 })
+	}
 	add := func(p *state.HostPortSpec, ip netip.Addr) {
 		at := state.Endpoint{Address: ip, Port: p.HostPort, Protocol: p.Protocol}
-		if c.enabled(ip.Is6()) && !slices.Contains(places, at) {
+		if c.enabled(ip.Is6()) && !slices.Contains(places, at) && (!c.rules.hostPortsNeedPod || has(ip.Is6())) {
 			places = append(places, at)
 		}
 	}
@@ -128,7 +131,7 @@ func (c *compiler) hostPortPlaces(group []*state.HostPortSpec, o *owner) []state
 			add(p, ip)
 		default:
 			for _, v6 := range []bool{false, true} {
-				if slices.ContainsFunc(c.candidates, func(b candidate) bool { return b.Address.Is6() == v6 }) {
+				if has(v6) {
 					add(p, unspecified[v6])
 				}
 			}

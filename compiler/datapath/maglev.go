@@ -132,7 +132,7 @@ func (w *walk) next(size uint32) {
 // maglev tells whether a frontend gets a table.
 func (c *compiler) maglev(s *service, t state.FrontendType, a netip.Addr) bool {
 	lb := &c.settings.LoadBalancer
-	if a.IsUnspecified() || !c.tabled {
+	if !c.tabled || a.IsUnspecified() && !(c.rules.hostPortTables && t == state.HostPort) {
 		return false
 	}
 	inside := t == state.ClusterIP && !lb.ExternalClusterIP && s.redirect == nil

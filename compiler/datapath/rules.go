@@ -62,6 +62,14 @@ type rules struct {
 	// loopbackExpands: a HostPort on a loopback address is written for the node's
 	// addresses too (from 1.18 on).
 	loopbackExpands bool
+	// pendingPods: the host ports of pods that have addresses but do not run yet are
+	// written (1.17).
+	pendingPods bool
+	// hostPortTables: host ports at the unspecified address have a Maglev table (1.17).
+	hostPortTables bool
+	// hostPortsNeedPod: a host port at an address of a family that the pod has not is
+	// not written (1.17); later it is, without backends.
+	hostPortsNeedPod bool
 	// groupsHostPorts: a pod's host ports of one number are one service (from 1.18 on).
 	groupsHostPorts bool
 	// unspecifiedHostIP: hostIP 0.0.0.0 means the same as none (1.17); later such
@@ -92,8 +100,9 @@ type rules struct {
 	redirects redirection
 	// envoy is how Envoy configurations work.
 	envoy envoyRule
-	// statedFamilies: spec.ipFamilies decides the families of node ports (from 1.18 on).
-	statedFamilies bool
+	// firstFamily: without spec.ipFamilies the first ClusterIP decides the family of
+	// node ports (1.17).
+	firstFamily bool
 	// mistakesFamily: without spec.ipFamilies node ports are of IPv4 (1.18 until
 	// 1.18.10, 1.19 until 1.19.4).
 	mistakesFamily bool
@@ -177,9 +186,9 @@ func rulesOf(s *state.Settings, patch int) rules {
 	since18 := func(first int) bool { return minor > minor18 || minor == minor18 && patch >= first }
 	r := rules{
 		needsSlice: old, mergesSlices: old, exactPortName: old, policyFlagsByType: old, ownAlgorithm: old, matchAll: old,
-		settingsDecide: old, unspecifiedHostIP: old, trimsRanges: old,
+		settingsDecide: old, pendingPods: old, hostPortTables: old, hostPortsNeedPod: old, unspecifiedHostIP: old, trimsRanges: old,
 		keepsUnready: since18(5), hybridDSR: since18(5), denyNeedsRange: since18(6), unnamedPortMatches: since18(2), firstInSlice: minor == minor18 && patch < 5,
-		statedFamilies: !old, mistakesFamily: minor == minor18 && patch < 11 || minor == minor19 && patch < 5, externalNames: !old,
+		firstFamily: old, mistakesFamily: minor == minor18 && patch < 11 || minor == minor19 && patch < 5, externalNames: !old,
 		internalFilter:   minor == minor18,
 		rangesEverywhere: !old, loopbackExpands: !old, groupsHostPorts: !old, nodeSelector: !old, rejectsWhole: !old,
 		proxyVIPs: minor == minor18 && patch == 0,

@@ -26,6 +26,9 @@ const (
 // topologyOf judges a service's wish. Its candidates must have been gathered.
 func (c *compiler) topologyOf(svc *state.Service, o *owner) topologyMode {
 	mode := c.wish(svc, o)
+	if c.rules.topology == wholeService && c.settings.LoadBalancer.ServiceTopology {
+		mode = sameZone // 1.17 does not ask what the service wants (filterEndpoints, pkg/k8s/service_cache.go)
+	}
 	if mode == anywhere {
 		return anywhere
 	}

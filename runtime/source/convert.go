@@ -213,6 +213,7 @@ func Pod(in *corev1.Pod) (state.Pod, []state.Notice) {
 		Namespace: in.Namespace, Name: in.Name, UID: string(in.UID),
 		NodeName: in.Spec.NodeName, HostNetwork: in.Spec.HostNetwork,
 		Running: in.Status.Phase == corev1.PodRunning,
+		Ended:   in.Status.Phase == corev1.PodSucceeded || in.Status.Phase == corev1.PodFailed,
 		Labels:  in.Labels,
 	}
 	for _, c := range in.Status.Conditions {

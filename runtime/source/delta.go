@@ -108,7 +108,7 @@ func sameEndpoint(a, b state.EndpointSpec) bool {
 
 func samePod(a, b *state.Pod) bool {
 	return a.Namespace == b.Namespace && a.Name == b.Name && a.Pos == b.Pos && a.UID == b.UID && a.NodeName == b.NodeName &&
-		a.HostNetwork == b.HostNetwork && a.Running == b.Running && maps.Equal(a.Labels, b.Labels) &&
+		a.HostNetwork == b.HostNetwork && a.Running == b.Running && a.Ended == b.Ended && maps.Equal(a.Labels, b.Labels) &&
 		slices.Equal(a.IPs, b.IPs) && slices.Equal(a.HostPorts, b.HostPorts) && a.Ready == b.Ready && slices.Equal(a.Ports, b.Ports)
 }
 

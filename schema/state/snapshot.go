@@ -152,6 +152,7 @@ type Pod struct {
 	NodeName    string            `json:"nodeName"`
 	HostNetwork bool              `json:"hostNetwork,omitempty"`
 	Running     bool              `json:"running"`
+	Ended       bool              `json:"ended,omitempty"` // succeeded or failed
 	Labels      map[string]string `json:"labels,omitempty"`
 	IPs         []netip.Addr      `json:"ips"`
 	HostPorts   []HostPortSpec    `json:"hostPorts"`
