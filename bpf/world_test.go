@@ -221,7 +221,7 @@ func (w *testWorld) hold(text string) {
 	}
 	ids := layout.NewLedger()
 	for i, b := range st.Backends {
-		ids.Backends[b.Endpoint] = uint32(i + 1)
+		ids.Backends.Set(b.Endpoint, uint32(i+1))
 	}
 	for i, f := range st.Frontends {
 		ids.Frontends[f.FrontendName] = uint16(i + 1)

@@ -38,7 +38,7 @@ func Decode(l state.Layout, t Tables) (*Decoded, error) {
 		return nil, fmt.Errorf("decode: layout %q is not known", l)
 	}
 	t, strange := Sift(t)
-	d := decoder{Decoded: Decoded{State: &state.State{Layout: l}, Ledger: NewLedger(), Stray: strange}, names: map[uint16]state.FrontendName{}}
+	d := decoder{Decoded: Decoded{State: &state.State{Layout: l}, Ledger: LedgerFor(0, t[Backends4].Rows()), Stray: strange}, names: map[uint16]state.FrontendName{}}
 	d.rows = map[MapID]map[uint32]Backend{Backends4: d.backends(t, Backends4), Backends6: d.backends(t, Backends6)}
 	d.services(t, Services4, Backends4)
 	d.services(t, Services6, Backends6)
@@ -71,9 +71,6 @@ func (d *decoder) stray(id MapID, key []byte, format string, args ...any) {
 // ledger's, and the other is stray: no State has the same backend twice.
 func (d *decoder) backends(t Tables, id MapID) map[uint32]Backend {
 	rows := make(map[uint32]Backend, t[id].Len())
-	if len(d.Ledger.Backends) == 0 {
-		d.Ledger.Backends = make(map[state.Endpoint]uint32, t[id].Len())
-	}
 	for key, value := range t[id].All() {
 		n, kerr := DecodeBackendID(key)
 		b, verr := DecodeBackend(value)
@@ -85,11 +82,11 @@ func (d *decoder) backends(t Tables, id MapID) map[uint32]Backend {
 	}
 	for _, n := range sortedIDs(rows) {
 		b := rows[n]
-		if first, ok := d.Ledger.Backends[b.Endpoint]; ok {
+		if first, ok := d.Ledger.Backends.Find(b.Endpoint); ok {
 			d.stray(id, BackendID(n), "backend %d repeats %s of backend %d", n, b.Endpoint, first)
 			continue
 		}
-		d.Ledger.Backends[b.Endpoint] = n
+		d.Ledger.Backends.Set(b.Endpoint, n)
 		d.State.Backends = append(d.State.Backends, state.Backend{Endpoint: b.Endpoint, State: b.State, Zone: b.Zone})
 	}
 	return rows

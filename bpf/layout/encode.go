@@ -11,25 +11,6 @@ import (
 	"plumbline.dev/plumbline/schema/state"
 )
 
-// Ledger says under which ids a kernel knows what a State names. It is the
-// whole of what differs between two nodes that hold the same State.
-type Ledger struct {
-	// Backends holds ids from 1; both families draw from one allocator.
-	Backends map[state.Endpoint]uint32
-	// Frontends holds reverse-NAT ids from 1 to 65534, one per frontend and
-	// scope; a wildcard entry has none.
-	Frontends map[state.FrontendName]uint16
-	// LastBackend and LastFrontend are the highest ids ever given: a freed id
-	// is not given again before the numbers wrap, as connections may hold it.
-	LastBackend  uint32
-	LastFrontend uint16
-}
-
-// NewLedger makes an empty ledger.
-func NewLedger() *Ledger {
-	return &Ledger{Backends: map[state.Endpoint]uint32{}, Frontends: map[state.FrontendName]uint16{}}
-}
-
 // ErrNoID is wrapped by Encode where the ledger lacks an id that the State needs.
 var ErrNoID = errors.New("no id in the ledger")
 
@@ -110,7 +91,7 @@ func (e *encoder) slot(services MapID, f *state.Frontend, master Service, i int)
 }
 
 func (e *encoder) backend(b state.Endpoint) uint32 {
-	id, ok := e.ids.Backends[b]
+	id, ok := e.ids.Backends.Find(b)
 	if !ok {
 		e.errs = append(e.errs, fmt.Errorf("backend %s: %w", b, ErrNoID))
 	}

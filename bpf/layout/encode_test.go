@@ -15,10 +15,11 @@ import (
 // never a master that is written over.
 func TestEncodeTooManySlots(t *testing.T) {
 	f := state.Frontend{FrontendName: state.FrontendName{Endpoint: state.Endpoint{Address: netip.MustParseAddr("10.0.0.1"), Port: 80, Protocol: state.TCP}}}
-	ids := &Ledger{Frontends: map[state.FrontendName]uint16{f.FrontendName: 1}, Backends: map[state.Endpoint]uint32{}}
+	ids := &Ledger{Frontends: map[state.FrontendName]uint16{f.FrontendName: 1}}
 	for i := range math.MaxUint16 {
 		b := state.Endpoint{Address: netip.AddrFrom4([4]byte{11, 0, byte(i >> 8), byte(i)}), Port: 80, Protocol: state.TCP}
-		f.Backends, ids.Backends[b] = append(f.Backends, b), uint32(i+1)
+		f.Backends = append(f.Backends, b)
+		ids.Backends.Set(b, uint32(i+1))
 	}
 	st := &state.State{Layout: state.Cilium120, Frontends: []state.Frontend{f}}
 	if _, err := Encode(st, ids); err != nil {

@@ -113,7 +113,7 @@ func newDiffer(have *Have, dec *layout.Decoded, want *state.State, ids *layout.L
 	for name, id := range ids.Frontends {
 		d.wantID[id] = name
 	}
-	for b, id := range ids.Backends {
+	for b, id := range ids.Backends.All() {
 		d.wantRow[id] = b
 	}
 	for i := range want.Frontends {
@@ -215,7 +215,11 @@ func summary(f *state.Frontend) string {
 // slot counted by the master or not.
 func (d *differ) holds(name state.FrontendName, b state.Endpoint) bool {
 	h := d.haveF[name]
-	return h != nil && (contains(h, b) || slices.Contains(d.haveUses[d.dec.Ledger.Backends[b]], name))
+	if h == nil || contains(h, b) {
+		return h != nil
+	}
+	id, _ := d.dec.Ledger.Backends.Find(b)
+	return slices.Contains(d.haveUses[id], name)
 }
 
 func contains(f *state.Frontend, b state.Endpoint) bool {

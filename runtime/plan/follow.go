@@ -207,7 +207,8 @@ func (t *Target) ledgerOf(part *state.State) *layout.Ledger {
 		}
 	}
 	for i := range part.Backends {
-		ids.Backends[part.Backends[i].Endpoint] = t.ledger.Backends[part.Backends[i].Endpoint]
+		id, _ := t.ledger.Backends.Find(part.Backends[i].Endpoint)
+		ids.Backends.Set(part.Backends[i].Endpoint, id)
 	}
 	return ids
 }
@@ -237,14 +238,14 @@ func (t *Target) assign(c *state.Change) bool {
 		}
 	}
 	for _, b := range c.After.Backends {
-		if _, has := t.ledger.Backends[b.Endpoint]; !has {
+		if _, has := t.ledger.Backends.Find(b.Endpoint); !has {
 			t.ledger.LastBackend++
-			t.ledger.Backends[b.Endpoint] = t.ledger.LastBackend
+			t.ledger.Backends.Set(b.Endpoint, t.ledger.LastBackend)
 		}
 	}
 	for _, b := range c.Before.Backends {
 		if findBackend(c.After, b.Endpoint) == nil {
-			delete(t.ledger.Backends, b.Endpoint)
+			t.ledger.Backends.Drop(b.Endpoint)
 		}
 	}
 	return true

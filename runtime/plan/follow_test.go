@@ -136,7 +136,7 @@ func addDetails(r *rand.Rand, before, st *state.State) {
 
 func cloneLedger(l *layout.Ledger) *layout.Ledger {
 	out := *l
-	out.Backends, out.Frontends = maps.Clone(l.Backends), maps.Clone(l.Frontends)
+	out.Backends, out.Frontends = l.Backends.Clone(), maps.Clone(l.Frontends)
 	return &out
 }
 

@@ -111,7 +111,7 @@ func parseState(t *testing.T, a *txtar.Archive, name string) *state.State {
 func sequentialLedger(st *state.State) *layout.Ledger {
 	l := layout.NewLedger()
 	for _, b := range st.Backends {
-		l.Backends[b.Endpoint] = uint32(len(l.Backends) + 1)
+		l.Backends.Set(b.Endpoint, uint32(l.Backends.Len()+1))
 	}
 	for _, f := range st.Frontends {
 		if !f.Wildcard() {

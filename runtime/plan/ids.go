@@ -20,10 +20,7 @@ const maxReverseNAT = 0xfffe
 // stays with what it stands for (I4): first by what we ourselves gave before
 // (known), then by what the kernel holds, and only what is new gets a new one.
 func assign(have *Have, dec *layout.Decoded, want *state.State, known *layout.Ledger) (*layout.Ledger, error) {
-	out := &layout.Ledger{
-		Backends:  make(map[state.Endpoint]uint32, len(want.Backends)),
-		Frontends: make(map[state.FrontendName]uint16, len(want.Frontends)),
-	}
+	out := layout.LedgerFor(len(want.Frontends), len(want.Backends))
 	a := assigner{have: have, dec: dec, want: want, known: known, out: out, cold: known == nil}
 	if known == nil {
 		a.known = layout.NewLedger()
@@ -197,10 +194,10 @@ func (a *assigner) backends() error {
 	held := a.heldBackends()
 	var rest []state.Endpoint
 	for _, b := range a.want.Backends {
-		if id, ok := a.known.Backends[b.Endpoint]; ok {
-			a.out.Backends[b.Endpoint] = id
-		} else if id, ok := held[b.Endpoint]; ok {
-			a.out.Backends[b.Endpoint] = id
+		if id, ok := a.known.Backends.Find(b.Endpoint); ok {
+			a.out.Backends.Set(b.Endpoint, id)
+		} else if id, ok := held.Find(b.Endpoint); ok {
+			a.out.Backends.Set(b.Endpoint, id)
 		} else {
 			rest = append(rest, b.Endpoint)
 		}
@@ -217,21 +214,21 @@ func (a *assigner) backends() error {
 				return err
 			}
 		}
-		a.out.Backends[b] = id
+		a.out.Backends.Set(b, id)
 	}
 	return nil
 }
 
 // heldBackends maps endpoints to the ids that the kernel holds them under; of
 // two rows for one endpoint, the one that slots use.
-func (a *assigner) heldBackends() map[state.Endpoint]uint32 {
-	held := make(map[state.Endpoint]uint32, len(a.dec.Ledger.Backends))
+func (a *assigner) heldBackends() layout.BackendIDs {
+	held := layout.LedgerFor(0, a.dec.Ledger.Backends.Len()).Backends
 	for _, table := range []layout.MapID{layout.Backends4, layout.Backends6} {
 		for key, value := range a.have.Tables[table].All() {
 			id, _ := layout.DecodeBackendID(key)
 			b, _ := layout.DecodeBackend(value)
-			if first, ok := held[b.Endpoint]; !ok || len(a.users[id]) > 0 && len(a.users[first]) == 0 {
-				held[b.Endpoint] = id
+			if first, ok := held.Find(b.Endpoint); !ok || len(a.users[id]) > 0 && len(a.users[first]) == 0 {
+				held.Set(b.Endpoint, id)
 			}
 		}
 	}
@@ -279,7 +276,7 @@ func (a *assigner) byAddress(missing map[state.Endpoint]bool) map[state.Endpoint
 		if wanted[b.Endpoint] || len(candidates) != 1 {
 			continue
 		}
-		id := a.dec.Ledger.Backends[b.Endpoint]
+		id, _ := a.dec.Ledger.Backends.Find(b.Endpoint)
 		if _, has := ids[candidates[0]]; !has && a.allWant(id, candidates[0]) {
 			ids[candidates[0]] = id
 		}

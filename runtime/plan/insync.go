@@ -60,14 +60,11 @@ func sized(tables layout.Tables) bool {
 
 // ledger gives the ids under which all was found.
 func (s *syncer) ledger() *layout.Ledger {
-	ids := &layout.Ledger{
-		Backends:  make(map[state.Endpoint]uint32, len(s.want.Backends)),
-		Frontends: make(map[state.FrontendName]uint16, len(s.want.Frontends)),
-	}
+	ids := layout.LedgerFor(len(s.want.Frontends), len(s.want.Backends))
 	for _, backendOf := range s.backendOf {
 		for id, n := range backendOf {
 			if n >= 0 {
-				ids.Backends[s.want.Backends[n].Endpoint] = uint32(id)
+				ids.Backends.Set(s.want.Backends[n].Endpoint, uint32(id))
 				ids.LastBackend = max(ids.LastBackend, uint32(id))
 			}
 		}

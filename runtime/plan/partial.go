@@ -138,7 +138,7 @@ func (t *Target) byID(c *concern, revNAT map[uint16]bool, rows, context map[uint
 	if len(rows)+len(context) == 0 {
 		return
 	}
-	for e, id := range t.ledger.Backends {
+	for e, id := range t.ledger.Backends.All() {
 		if rows[id] {
 			c.backends[e] = true
 		}
@@ -194,7 +194,7 @@ func (t *Target) partsOf(c *concern, want *state.State) (held, wanted *state.Sta
 // sameIDs tells whether a plan gave no new ids: those that the rest of the maps
 // holds are not known to it.
 func sameIDs(a, b *layout.Ledger) bool {
-	return maps.Equal(a.Frontends, b.Frontends) && maps.Equal(a.Backends, b.Backends)
+	return maps.Equal(a.Frontends, b.Frontends) && a.Backends.Equal(b.Backends)
 }
 
 // rearrange takes over the order of slots that a plan leaves.

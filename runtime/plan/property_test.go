@@ -245,11 +245,11 @@ func TestInvariantI4IDsAreStable(t *testing.T) {
 		want := randomState(r, l)
 		result := mustDiff(t, have, want, ids)
 		owner := map[uint32]state.Endpoint{}
-		for b, id := range ids.Backends {
+		for b, id := range ids.Backends.All() {
 			owner[id] = b
 		}
-		for b, id := range result.Ledger().Backends {
-			if before, ok := ids.Backends[b]; ok && before != id {
+		for b, id := range result.Ledger().Backends.All() {
+			if before, ok := ids.Backends.Find(b); ok && before != id {
 				t.Errorf("backend %s: id %d became %d", b, before, id)
 			}
 			if before, ok := owner[id]; ok && before != b {

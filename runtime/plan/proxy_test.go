@@ -45,7 +45,7 @@ func TestProxyPorts(t *testing.T) {
 			{"no flag, fewer backends", world(l, 0, 0, one, two), one, true, false, 0},
 			{"nothing", &state.State{Layout: l}, state.Endpoint{}, true, true, 0},
 		} {
-			ids := &layout.Ledger{Backends: map[state.Endpoint]uint32{one: 1, two: 2}, Frontends: map[state.FrontendName]uint16{{Endpoint: at("10.96.0.1:80")}: 1}}
+			ids := &layout.Ledger{Backends: layout.BackendIDsOf(map[state.Endpoint]uint32{one: 1, two: 2}), Frontends: map[state.FrontendName]uint16{{Endpoint: at("10.96.0.1:80")}: 1}}
 			tables, err := layout.Encode(c.have, ids)
 			if err != nil {
 				t.Fatal(err)

@@ -166,7 +166,7 @@ func (m *mender) fresh() {
 	for name, id := range m.ids.Frontends {
 		frontends[name] = !m.held.reverseNAT[id] && (!before || m.freshFrontends[name])
 	}
-	for b, id := range m.ids.Backends {
+	for b, id := range m.ids.Backends.All() {
 		backends[b] = !m.held.backends[id] && (!before || m.freshBackends[b])
 	}
 	m.freshFrontends, m.freshBackends = frontends, backends
@@ -185,7 +185,7 @@ func (m *mender) remember(memory *layout.Ledger) bool {
 		return id, ok && m.held.ownedBy(id, name)
 	})
 	known := func(b state.Endpoint) (uint32, bool) {
-		id, ok := memory.Backends[b]
+		id, ok := memory.Backends.Find(b)
 		return id, ok
 	}
 	m.doubt(known)
@@ -193,13 +193,13 @@ func (m *mender) remember(memory *layout.Ledger) bool {
 		old, ok := known(b)
 		return m.held.rows[id] == b && (!ok || old == id || m.held.rows[old] != b)
 	}
-	backends, b := settle(m.ids.Backends, m.freshBackends, sound, func(b state.Endpoint) (uint32, bool) {
+	backends, b := settle(maps.Collect(m.ids.Backends.All()), m.freshBackends, sound, func(b state.Endpoint) (uint32, bool) {
 		id, ok := known(b)
 		return id, ok && m.still(id, b, known)
 	})
 	if a || b {
 		m.ids = &layout.Ledger{
-			Frontends: frontends, Backends: backends,
+			Frontends: frontends, Backends: layout.BackendIDsOf(backends),
 			LastFrontend: max(m.ids.LastFrontend, memory.LastFrontend), LastBackend: max(m.ids.LastBackend, memory.LastBackend),
 		}
 	}
@@ -323,7 +323,7 @@ func (h *mentions) ownedBy(id uint16, name state.FrontendName) bool {
 func (m *mender) still(id uint32, b state.Endpoint, known func(state.Endpoint) (uint32, bool)) bool {
 	if other, there := m.held.rows[id]; there && other != b {
 		own, ok := known(other)
-		if _, wanted := m.ids.Backends[other]; wanted && !(ok && own != id && m.held.rows[own] == other) {
+		if _, wanted := m.ids.Backends.Find(other); wanted && !(ok && own != id && m.held.rows[own] == other) {
 			return false
 		}
 	}

@@ -19,7 +19,7 @@ func (d *differ) backendEdit(e layout.Edit) {
 	case e.Old == nil:
 		d.rowMissing(n, want)
 	case e.New == nil:
-		if _, wanted := d.ids.Backends[have.Endpoint]; !wanted && len(d.haveUses[n]) == 0 {
+		if _, wanted := d.ids.Backends.Find(have.Endpoint); !wanted && len(d.haveUses[n]) == 0 {
 			d.drift(OrphanBackend, state.FrontendName{}, have.Endpoint, "absent", rowText(n, have), "backend %s (id %d) is in the map, but no slot leads to it and no EndpointSlice has it", have.Endpoint, n)
 		} else {
 			d.staleRow(n, have)
@@ -39,7 +39,7 @@ func (d *differ) staleRow(n uint32, have layout.Backend) {
 			d.staleBackend(name, have.Endpoint)
 		}
 	}
-	if id, wanted := d.ids.Backends[have.Endpoint]; wanted {
+	if id, wanted := d.ids.Backends.Find(have.Endpoint); wanted {
 		d.drift(OrphanBackend, state.FrontendName{}, have.Endpoint, rowText(id, have), rowText(n, have), "backend %s has a second row: id %d beside %d", have.Endpoint, n, id)
 	}
 }

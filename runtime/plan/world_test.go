@@ -159,7 +159,7 @@ func randomLedger(r *rand.Rand, st *state.State) *layout.Ledger {
 	l := layout.NewLedger()
 	ids := r.Perm(200)
 	for i, b := range st.Backends {
-		l.Backends[b.Endpoint] = uint32(ids[i] + 1)
+		l.Backends.Set(b.Endpoint, uint32(ids[i]+1))
 	}
 	ids = r.Perm(200)
 	for i, f := range st.Frontends {

@@ -376,7 +376,7 @@ func ids(t *testing.T, fake *store.Fake) map[string]uint32 {
 		t.Fatal(err)
 	}
 	out := map[string]uint32{}
-	for b, id := range dec.Ledger.Backends {
+	for b, id := range dec.Ledger.Backends.All() {
 		out["backend "+b.String()] = id
 	}
 	for f, id := range dec.Ledger.Frontends {

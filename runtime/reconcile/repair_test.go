@@ -226,7 +226,7 @@ func TestRepairForgetsIDsThatChanged(t *testing.T) {
 			ids.Frontends[f.FrontendName] = uint16(900 + i)
 		}
 		for i, b := range want.Backends {
-			ids.Backends[b.Endpoint] = uint32(900 + i)
+			ids.Backends.Set(b.Endpoint, uint32(900+i))
 		}
 		tables, err := layout.Encode(want, ids)
 		if err != nil {

@@ -78,7 +78,7 @@ func benchmarkCompile(b *testing.B, n, endpoints int) {
 func numbered(s *state.State) *layout.Ledger {
 	ids := layout.NewLedger()
 	for i := range s.Backends {
-		ids.Backends[s.Backends[i].Endpoint] = uint32(i + 1)
+		ids.Backends.Set(s.Backends[i].Endpoint, uint32(i+1))
 	}
 	for i := range s.Frontends {
 		ids.Frontends[s.Frontends[i].FrontendName] = uint16(i + 1)
