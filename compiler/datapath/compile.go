@@ -74,6 +74,7 @@ type compiler struct {
 	seed       uint32                  // of Maglev's hash
 	taken      map[state.Endpoint]bool // ClusterIPs of the current service that are a policy's
 	tabled     bool                    // the settings allow for Maglev tables
+	texts      *texts                  // of a Compiler's packed slices
 }
 
 // owner is whoever a frontend is written for.

@@ -23,10 +23,11 @@ type Compiler struct {
 	said     []state.Notice
 
 	units    map[unitKey]*unit
-	slices   map[state.Name]*state.EndpointSlice // the one of each name that counts
-	repeated map[state.Name][]state.Notice       // about the others
-	noisy    map[*unit]bool                      // of whom there is something to say; true: an Error
-	errors   int                                 // how many of them
+	slices   map[state.Name]*keptSlice     // the one of each name that counts
+	texts    *texts                        // of the slices
+	repeated map[state.Name][]state.Notice // about the others
+	noisy    map[*unit]bool                // of whom there is something to say; true: an Error
+	errors   int                           // how many of them
 
 	policies map[state.Name][]*state.RedirectPolicy
 	redirect []state.Notice // about them
@@ -52,7 +53,7 @@ func New(settings *state.Settings) *Compiler {
 		settings = &state.Settings{}
 	}
 	c := &Compiler{
-		settings: settings, units: map[unitKey]*unit{}, slices: map[state.Name]*state.EndpointSlice{},
+		settings: settings, units: map[unitKey]*unit{}, slices: map[state.Name]*keptSlice{}, texts: newTexts(),
 		repeated: map[state.Name][]state.Notice{}, noisy: map[*unit]bool{},
 		policies: map[state.Name][]*state.RedirectPolicy{}, envoys: map[state.Name][]*state.EnvoyConfig{},
 		claims: newClaims(), rows: newSharedRows(), wild: wildcards{},
@@ -73,6 +74,7 @@ func (c *Compiler) place(node state.Node) {
 	before := c.run
 	c.run = newCompiler(c.settings, &state.Snapshot{Node: node})
 	c.run.node = &c.node
+	c.run.texts = c.texts
 	if before != nil { // for what they had a hand in
 		c.run.redirects, c.run.addressed, c.run.proxied = before.redirects, before.addressed, before.proxied
 	}
@@ -94,6 +96,7 @@ func (c *Compiler) Apply(d *state.Delta) (*state.Change, []state.Notice) {
 	u.compile()
 	u.settle()
 	u.exchange()
+	c.pack(u.changed)
 	return u.change(), u.notices()
 }
 

@@ -32,7 +32,7 @@ func (k unitKey) compare(o unitKey) int {
 type unit struct {
 	unitKey
 	services []*state.Service
-	slices   []*state.EndpointSlice
+	slices   []*keptSlice
 	pods     []*state.Pod
 
 	*outcome
@@ -94,8 +94,12 @@ func (c *compiler) unit(u *unit) {
 		c.pods(u.pods)
 	default:
 		slices.SortFunc(u.services, compareServices)
-		slices.SortFunc(u.slices, compareSlices)
-		c.walk(u.services, u.slices)
+		slices.SortFunc(u.slices, func(a, b *keptSlice) int { return cmp.Compare(a.name, b.name) }) // all of one service
+		list := make([]*state.EndpointSlice, len(u.slices))
+		for i, k := range u.slices {
+			list[i] = k.open(c.texts)
+		}
+		c.walk(u.services, list)
 	}
 }
 

@@ -163,7 +163,7 @@ func (c *Compiler) placeRedirects() {
 // it names.
 func (u *update) takeSlice(name state.Name, list []*state.EndpointSlice) {
 	if old := u.slices[name]; old != nil {
-		from := u.unit(unitKey{ofServices, state.Name{Namespace: name.Namespace, Name: old.Service}})
+		from := u.unit(unitKey{ofServices, state.Name{Namespace: name.Namespace, Name: old.service}})
 		at := slices.Index(from.slices, old)
 		from.slices = slices.Delete(from.slices, at, at+1)
 		u.changed[from] = true
@@ -180,9 +180,10 @@ func (u *update) takeSlice(name state.Name, list []*state.EndpointSlice) {
 	}
 	for _, slice := range list {
 		to := u.unit(unitKey{ofServices, state.Name{Namespace: name.Namespace, Name: slice.Service}})
-		to.slices = append(to.slices, slice)
+		kept := keep(slice)
+		to.slices = append(to.slices, kept)
 		u.changed[to] = true
-		u.slices[name] = slice
+		u.slices[name] = kept
 	}
 }
 
