@@ -109,6 +109,7 @@ func (c *Comparer) Compare(expected *layout.Table) (*Comparison, error) {
 	if int(h.matched) == c.rows && h.reports == 0 && h.repeated == 0 {
 		return found, nil
 	}
+	c.expected = nil // what is expected next is another table: this one may go
 	if h.reports > h.maxReports || h.repeated > 0 {
 		found.Overflow = true
 		return found, nil

@@ -147,8 +147,9 @@ func (c *Compiler) State() *state.State {
 	case len(c.changed)+len(c.changedRows) > 0:
 		c.last = c.catchUp(c.last)
 	}
-	clear(c.changed)
-	clear(c.changedRows)
+	if len(c.changed)+len(c.changedRows) > 0 { // a map that was cleared keeps its room
+		c.changed, c.changedRows = map[state.FrontendName]part{}, map[state.Endpoint]bool{}
+	}
 	return c.last
 }
 

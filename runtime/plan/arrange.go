@@ -15,20 +15,43 @@ import (
 // not a rewrite of all that come after it.
 func arrange(have, want *state.State) *state.State {
 	held := frontendsByName(have)
-	out := *want
-	out.Frontends = slices.Clone(want.Frontends)
-	for i := range out.Frontends {
-		f := &out.Frontends[i]
-		if h := held[f.FrontendName]; h != nil {
-			held := slices.Concat(h.Backends, h.Inactive) // whatever the master counts
-			if unknownPort(f) && h.Flags&state.L7 != 0 {
-				f.L7ProxyPort = h.L7ProxyPort // the agent's choice
+	return arrangedAs(func(n state.FrontendName) *state.Frontend { return held[n] }, want)
+}
+
+// arrangedAs is arrange by what is held under a name; nil is nothing. A State that
+// is arranged as it should be is its own.
+func arrangedAs(held func(state.FrontendName) *state.Frontend, want *state.State) *state.State {
+	out := want
+	for i := range want.Frontends {
+		h := held(want.Frontends[i].FrontendName)
+		if h == nil {
+			continue
+		}
+		if f, other := arrangeFrontend(h, want.Frontends[i]); other {
+			if out == want {
+				changed := *want
+				changed.Frontends = slices.Clone(want.Frontends)
+				out = &changed
 			}
-			f.Backends = keepPlaces(held, f.Backends)
-			f.Inactive = keepPlaces(held[min(len(f.Backends), len(held)):], f.Inactive)
+			out.Frontends[i] = f
 		}
 	}
-	return &out
+	return out
+}
+
+// arrangeFrontend arranges one, and tells whether it is another then.
+func arrangeFrontend(h *state.Frontend, f state.Frontend) (state.Frontend, bool) {
+	other := unknownPort(&f) && h.Flags&state.L7 != 0
+	if other {
+		f.L7ProxyPort = h.L7ProxyPort // the agent's choice
+	}
+	if slices.Equal(h.Backends, f.Backends) && slices.Equal(h.Inactive, f.Inactive) {
+		return f, other
+	}
+	held := slices.Concat(h.Backends, h.Inactive) // whatever the master counts
+	f.Backends = keepPlaces(held, f.Backends)
+	f.Inactive = keepPlaces(held[min(len(f.Backends), len(held)):], f.Inactive)
+	return f, true
 }
 
 // keepPlaces permutes want: what have holds at a place that want has too stays

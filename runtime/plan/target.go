@@ -71,6 +71,17 @@ func (p *part) holds(have *layout.Table) bool {
 	return true
 }
 
+// Rebase goes on from a State that Holds has found held and that is the target's but
+// for the order of slots, which stays: what was followed since is in it, and the
+// State before is kept no longer.
+func (t *Target) Rebase(want *state.State) {
+	if want == t.want || t.since == nil || len(want.Frontends) == 0 {
+		return
+	}
+	t.want = arrangedAs(t.frontend, want)
+	t.since.frontends, t.since.backends = map[state.FrontendName]*state.Frontend{}, map[state.Endpoint]*state.Backend{}
+}
+
 // Ledger are the target's ids.
 func (t *Target) Ledger() *layout.Ledger { return t.ids() }
 

@@ -4,7 +4,6 @@ package reconcile
 
 import (
 	"context"
-	"fmt"
 	"net/netip"
 	"path/filepath"
 	"runtime"
@@ -13,11 +12,15 @@ import (
 	"time"
 
 	"github.com/cilium/ebpf"
+	corev1 "k8s.io/api/core/v1"
+	discoveryv1 "k8s.io/api/discovery/v1"
 
 	"plumbline.dev/plumbline/bpf/layout"
 	"plumbline.dev/plumbline/compiler/datapath"
 	"plumbline.dev/plumbline/runtime/internal/testkernel"
 	"plumbline.dev/plumbline/runtime/plan"
+	"plumbline.dev/plumbline/runtime/source"
+	"plumbline.dev/plumbline/runtime/source/sourcetest"
 	"plumbline.dev/plumbline/runtime/store"
 	"plumbline.dev/plumbline/schema/state"
 )
@@ -26,21 +29,68 @@ import (
 // 220,000 entries.
 const benchServices, benchEndpoints = 10000, 10
 
-func benchSnapshot() *state.Snapshot {
+// converted gives objects of that size as an agent has them: each comes out of the
+// bytes that an API server sends and is converted by itself.
+type converted struct{ services, slices [][]byte }
+
+func benchObjects(b *testing.B) converted {
+	b.Helper()
+	objects := sourcetest.New(benchServices, benchEndpoints)
+	var c converted
+	for i := range benchServices {
+		service, err := objects.Services.Items[i].Marshal()
+		if err != nil {
+			b.Fatal(err)
+		}
+		slice, err := objects.Slices.Items[i].Marshal()
+		if err != nil {
+			b.Fatal(err)
+		}
+		c.services, c.slices = append(c.services, service), append(c.slices, slice)
+	}
+	return c
+}
+
+func (c converted) service(b *testing.B, i int) state.Service {
+	b.Helper()
+	var object corev1.Service
+	if err := object.Unmarshal(c.services[i]); err != nil {
+		b.Fatal(err)
+	}
+	out, _ := source.Service(&object)
+	return out
+}
+
+// slice gives the slice with so many of its endpoints.
+func (c converted) slice(b *testing.B, i, endpoints int) state.EndpointSlice {
+	b.Helper()
+	var object discoveryv1.EndpointSlice
+	if err := object.Unmarshal(c.slices[i]); err != nil {
+		b.Fatal(err)
+	}
+	object.Endpoints = object.Endpoints[:endpoints]
+	out, _ := source.EndpointSlice(&object)
+	return out
+}
+
+// delta gives all objects as what has changed.
+func (c converted) delta(b *testing.B) *state.Delta {
+	b.Helper()
+	d := &state.Delta{Node: &state.Node{Name: "worker", Addresses: []netip.Addr{netip.MustParseAddr("192.0.2.1")}}}
+	for i := range benchServices {
+		service, slice := c.service(b, i), c.slice(b, i, benchEndpoints)
+		d.SetService(state.Name{Namespace: service.Namespace, Name: service.Name}, &service)
+		d.SetSlice(state.Name{Namespace: slice.Namespace, Name: slice.Name}, &slice)
+	}
+	return d
+}
+
+// snapshot gives all objects as a folder has them.
+func (c converted) snapshot(b *testing.B) *state.Snapshot {
+	b.Helper()
 	s := &state.Snapshot{Node: state.Node{Name: "worker", Addresses: []netip.Addr{netip.MustParseAddr("192.0.2.1")}}}
 	for i := range benchServices {
-		name := fmt.Sprintf("s%05d", i)
-		s.Services = append(s.Services, state.Service{
-			Namespace: "bench", Name: name, Type: "ClusterIP", ClusterIPs: []netip.Addr{netip.AddrFrom4([4]byte{10, 96, byte(i >> 8), byte(i)})},
-			Ports: []state.ServicePort{{Protocol: state.TCP, Port: 80}},
-		})
-		slice := state.EndpointSlice{Namespace: "bench", Name: name, Service: name, Ports: []state.EndpointPort{{Protocol: state.TCP, Port: 8080}}}
-		for e := range benchEndpoints {
-			n := i*benchEndpoints + e
-			a := netip.AddrFrom4([4]byte{10, 128 + byte(n>>16), byte(n >> 8), byte(n)})
-			slice.Endpoints = append(slice.Endpoints, state.EndpointSpec{Addresses: []netip.Addr{a}})
-		}
-		s.Slices = append(s.Slices, slice)
+		s.Services, s.Slices = append(s.Services, c.service(b, i)), append(s.Slices, c.slice(b, i, benchEndpoints))
 	}
 	return s
 }
@@ -59,11 +109,11 @@ func (r *recorded) Apply(ctx context.Context, steps []plan.Step) (int, error) {
 // bench is an agent of that size, in sync, and what changes beside it.
 type bench struct {
 	*Reconciler
-	snapshot *state.Snapshot
+	objects  converted
+	snapshot *state.Snapshot // nil where the source gives Deltas
 	delta    *state.Delta
 	settings *state.Settings
 	recorded
-	deltas bool
 	round  int
 	remove func() error
 }
@@ -78,26 +128,27 @@ func (n *bench) end(b *testing.B) {
 
 // newBench makes it. The source gives Deltas as a watch of the API server does, or
 // whole Snapshots, as files do.
-func newBench(b *testing.B, deltas bool) *bench {
+func newBench(b *testing.B, objects converted, deltas bool) *bench {
 	b.Helper()
 	testkernel.Require(b)
-	n := &bench{deltas: deltas, snapshot: benchSnapshot(), settings: newCluster(1).settings}
+	n := &bench{objects: objects, settings: newCluster(1).settings}
 	n.settings.Maps = state.MapSettings{Services: 1 << 18, Backends: 1 << 18, ReverseNAT: 1 << 18, Affinity: 1024, SourceRanges: 1024, Maglev: 1024, SocketReverse: 1024}
 	n.settings.BPFRoot, n.settings.CgroupRoot = testkernel.BPFFS(b), testkernel.Cgroup(b)
-	n.delta = state.Whole(n.snapshot)
 	want, _ := datapath.Compile(n.settings, &state.Snapshot{})
 	kernel, err := store.Create(n.settings, want.Maps)
 	if err != nil {
 		b.Fatal(err)
 	}
 	n.recorded.Store, n.remove = kernel, kernel.Remove
-	source := &Compiled{Settings: n.settings}
+	from := &Compiled{Settings: n.settings}
 	if deltas {
-		source.Delta = func(context.Context) (*state.Delta, []state.Notice, error) { return n.delta, nil, nil }
+		n.delta = objects.delta(b)
+		from.Delta = func(context.Context) (*state.Delta, []state.Notice, error) { return n.delta, nil, nil }
 	} else {
-		source.Snapshot = func(context.Context) (*state.Snapshot, []state.Notice, error) { return n.snapshot, nil, nil }
+		n.snapshot = objects.snapshot(b)
+		from.Snapshot = func(context.Context) (*state.Snapshot, []state.Notice, error) { return n.snapshot, nil, nil }
 	}
-	n.Reconciler, err = New(Config{Store: &n.recorded, Source: source, Mode: state.Own, Interval: time.Hour, Grace: time.Minute})
+	n.Reconciler, err = New(Config{Store: &n.recorded, Source: from, Mode: state.Own, Interval: time.Hour, Grace: time.Minute})
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -105,22 +156,18 @@ func newBench(b *testing.B, deltas bool) *bench {
 		if r := n.Round(context.Background()); r.Status != InSync || r.Err != nil {
 			b.Fatal(r.Status, r.Err)
 		}
-		n.delta = &state.Delta{}
+		n.delta, n.steps = &state.Delta{}, nil
 	}
 	return n
 }
 
 // change takes an endpoint of a service away, and another time gives it back.
-func (n *bench) change() {
-	i := (n.round / 2 * 7919) % len(n.snapshot.Slices)
-	slice := n.snapshot.Slices[i]
-	if n.round%2 == 0 {
-		slice.Endpoints = slice.Endpoints[:benchEndpoints-1]
-	} else {
-		slice.Endpoints = slice.Endpoints[:benchEndpoints]
-	}
+func (n *bench) change(b *testing.B) {
+	b.Helper()
+	i := (n.round / 2 * 7919) % benchServices
+	slice := n.objects.slice(b, i, benchEndpoints-1+n.round%2)
 	n.round++
-	if n.deltas {
+	if n.snapshot == nil {
 		n.delta = &state.Delta{}
 		n.delta.SetSlice(state.Name{Namespace: slice.Namespace, Name: slice.Name}, &slice)
 		return
@@ -137,7 +184,7 @@ func (n *bench) change() {
 func BenchmarkPrivilegedFollow(b *testing.B) {
 	for _, name := range []string{"delta", "snapshot"} {
 		b.Run(name, func(b *testing.B) {
-			n := newBench(b, name == "delta")
+			n := newBench(b, benchObjects(b), name == "delta")
 			defer n.end(b)
 			maps := n.rawMaps(b)
 			var followed, raw []time.Duration
@@ -145,7 +192,7 @@ func BenchmarkPrivilegedFollow(b *testing.B) {
 			steps := 0
 			for b.Loop() {
 				for range count {
-					n.change()
+					n.change(b)
 					begin := time.Now()
 					report := n.Follow(context.Background())
 					followed = append(followed, time.Since(begin))
@@ -221,21 +268,22 @@ func (maps rawMaps) again(b *testing.B, steps []plan.Step) time.Duration {
 }
 
 // BenchmarkPrivilegedAgentMemory says what an agent of that size keeps: live heap
-// with the Snapshot, the State, the compiler and the entries as they were read, at
-// first, and after 20,000 changes and a round.
+// with the compiler and all that it keeps of the objects, the State and the entries
+// as they were read, at first, and after 20,000 changes and a round.
 func BenchmarkPrivilegedAgentMemory(b *testing.B) {
 	const mebibyte = 1 << 20
 	for b.Loop() {
+		objects := benchObjects(b)
 		before := liveHeap()
-		n := newBench(b, true)
+		n := newBench(b, objects, true)
 		first := liveHeap() - before
 		for range 2 * benchServices {
-			n.change()
+			n.change(b)
 			if r := n.Follow(context.Background()); r.Err != nil {
 				b.Fatal(r.Err)
 			}
 		}
-		n.delta = &state.Delta{}
+		n.delta, n.steps = &state.Delta{}, nil
 		if r := n.Round(context.Background()); r.Status != InSync {
 			b.Fatal(r.Status, r.Err)
 		}

@@ -331,6 +331,7 @@ func (r *Reconciler) known(have *plan.Have) *plan.Result {
 		return nil
 	}
 	if r.target.Holds(have) {
+		r.target.Rebase(r.want)
 		return r.target.Result()
 	}
 	if r.cfg.Mode != state.Own { // which takes the ids for the target's
