@@ -26,8 +26,8 @@ func Encode(st *state.State, ids *Ledger) (Tables, error) {
 		e.frontend(&st.Frontends[i])
 	}
 	for _, b := range st.Backends {
-		row := Backend{Endpoint: b.Endpoint, State: b.State, Zone: b.Zone}
-		e.put(byFamily(b.Address, Backends4, Backends6), BackendID(e.backend(b.Endpoint)), row.Bytes())
+		t, row := e.tables[byFamily(b.Address, Backends4, Backends6)], Backend{Endpoint: b.Endpoint, State: b.State, Zone: b.Zone}
+		t.ended(row.Append(le.AppendUint32(t.entry(), e.backend(b.Endpoint))))
 	}
 	for _, m := range st.AffinityMatches {
 		key := AffinityKey{Backend: e.backend(m.Backend), ReverseNAT: e.reverseNAT(m.Frontend)}
@@ -37,19 +37,26 @@ func Encode(st *state.State, ids *Ledger) (Tables, error) {
 		key := RangeKey{ReverseNAT: e.reverseNAT(r.Frontend), CIDR: r.CIDR}
 		e.put(byFamily(r.CIDR.Addr(), SourceRange4, SourceRange6), key.Bytes(), []byte{0})
 	}
-	for _, t := range e.tables {
-		t.Sort()
-	}
 	return e.tables, errors.Join(e.errs...)
 }
 
+// emptyTables makes tables with room for what most entries are.
 func emptyTables(st *state.State) Tables {
+	room := map[MapID]int{}
+	for i := range st.Frontends {
+		f := &st.Frontends[i]
+		room[byFamily(f.Address, Services4, Services6)] += 1 + len(f.Backends) + len(f.Inactive)
+		room[byFamily(f.Address, ReverseNAT4, ReverseNAT6)]++
+	}
+	for i := range st.Backends {
+		room[byFamily(st.Backends[i].Address, Backends4, Backends6)]++
+	}
 	tables := Tables{}
 	for _, d := range Content() {
 		if d.ID == Maglev4 || d.ID == Maglev6 {
 			continue
 		}
-		tables[d.ID] = NewTable(d.KeySize, d.ValueSize, 0)
+		tables[d.ID] = NewTable(d.KeySize, d.ValueSize, room[d.ID])
 	}
 	return tables
 }
@@ -64,30 +71,26 @@ type encoder struct {
 func (e *encoder) put(id MapID, key, value []byte) { e.tables[id].Append(key, value) }
 
 func (e *encoder) frontend(f *state.Frontend) {
-	services := byFamily(f.Address, Services4, Services6)
+	services := e.tables[byFamily(f.Address, Services4, Services6)]
 	if n := len(f.Backends) + len(f.Inactive); n > math.MaxUint16 {
 		e.errs = append(e.errs, fmt.Errorf("frontend %s: %d backends exceed the %d slots that a key can number: split the service", f.FrontendName, n, math.MaxUint16))
 		return // slot 65536 would be written over the master
 	}
-	master := Master(f)
+	master, key := Master(f), ServiceKey{FrontendName: f.FrontendName}
 	if f.Wildcard() {
-		e.put(services, ServiceKey{FrontendName: f.FrontendName}.Bytes(), master.Bytes())
+		services.ended(master.Append(key.Append(services.entry())))
 		return
 	}
 	master.ReverseNAT = e.reverseNAT(f.FrontendName)
-	e.put(services, ServiceKey{FrontendName: f.FrontendName}.Bytes(), master.Bytes())
+	services.ended(master.Append(key.Append(services.entry())))
 	e.put(byFamily(f.Address, ReverseNAT4, ReverseNAT6), ReverseNATID(master.ReverseNAT),
 		ReverseNAT(netip.AddrPortFrom(f.Address, f.Port)))
 	for i := range len(f.Backends) + len(f.Inactive) {
-		e.slot(services, f, master, i)
+		slot := Service{Word: e.backend(f.Slot(i)), ReverseNAT: master.ReverseNAT}
+		slot.Flags, slot.Flags2 = slotFlags(e.layout, master, i+1)
+		key.Slot = uint16(i + 1)
+		services.ended(slot.Append(key.Append(services.entry())))
 	}
-}
-
-func (e *encoder) slot(services MapID, f *state.Frontend, master Service, i int) {
-	backend := f.Slot(i)
-	slot := Service{Word: e.backend(backend), ReverseNAT: master.ReverseNAT}
-	slot.Flags, slot.Flags2 = slotFlags(e.layout, master, i+1)
-	e.put(services, ServiceKey{FrontendName: f.FrontendName, Slot: uint16(i + 1)}.Bytes(), slot.Bytes())
 }
 
 func (e *encoder) backend(b state.Endpoint) uint32 {

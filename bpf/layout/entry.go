@@ -116,8 +116,11 @@ func DecodeServiceKey(b []byte) (ServiceKey, error) {
 }
 
 // Bytes encodes the value.
-func (s Service) Bytes() []byte {
-	b := le.AppendUint32(make([]byte, 0, 12), s.Word)
+func (s Service) Bytes() []byte { return s.Append(make([]byte, 0, 12)) }
+
+// Append appends Bytes.
+func (s Service) Append(b []byte) []byte {
+	b = le.AppendUint32(b, s.Word)
 	b = le.AppendUint16(b, s.Count)
 	b = be.AppendUint16(b, s.ReverseNAT)
 	b = append(b, s.Flags, s.Flags2)

@@ -38,6 +38,18 @@ func (t *Table) Append(key, value []byte) {
 	t.unsorted = true
 }
 
+// entry begins an entry for the encoder, which appends its key and value to the
+// table's own memory; ended ends it.
+func (t *Table) entry() []byte { return t.data }
+
+// ended panics as Append does.
+func (t *Table) ended(data []byte) {
+	if len(data) != len(t.data)+t.stride() {
+		panic(fmt.Sprintf("entry of %d bytes in a table of %d+%d", len(data)-len(t.data), t.keySize, t.valueSize))
+	}
+	t.data, t.unsorted = data, true
+}
+
 // AppendAll adds n entries whose keys and values stand one behind the other.
 func (t *Table) AppendAll(keys, values []byte, n int) {
 	if len(keys) < n*t.keySize || len(values) < n*t.valueSize {

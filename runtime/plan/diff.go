@@ -5,6 +5,7 @@ package plan
 import (
 	"fmt"
 	"slices"
+	"strconv"
 
 	"plumbline.dev/plumbline/bpf/layout"
 	"plumbline.dev/plumbline/schema/state"
@@ -35,6 +36,9 @@ func (r *Result) Ledger() *layout.Ledger { return r.ids() }
 func Diff(have *Have, want *state.State, known *layout.Ledger) (*Result, error) {
 	if have.Layout != want.Layout {
 		return nil, fmt.Errorf("diff: the kernel holds layout %s, the environment wants %s", have.Layout, want.Layout)
+	}
+	if result, err := fresh(have, want, known); result != nil || err != nil {
+		return result, err
 	}
 	if known == nil {
 		if result := cold(have, want); result != nil {
@@ -201,14 +205,21 @@ func (d *differ) whole(name state.FrontendName) bool {
 		d.drift(ExtraFrontend, name, state.Endpoint{}, "absent", "present", "frontend %s is in the map, but no service has it", name)
 		return true
 	case have == nil:
-		d.drift(MissingFrontend, name, state.Endpoint{}, summary(want), "absent", "frontend %s of %s is not in the map: connections to it are not translated", name, want.Service)
+		d.missing(want)
 		return true
 	}
 	return false
 }
 
-func summary(f *state.Frontend) string {
-	return fmt.Sprintf("%s, %d backends", f.Type, len(f.Backends))
+// missing reports a frontend that is missing. A first start has all of them, so it
+// formats nothing.
+func (d *differ) missing(want *state.Frontend) {
+	name := want.FrontendName.String()
+	d.found.add(Drift{
+		Kind: MissingFrontend, Frontend: name, Service: want.Service,
+		Want: want.Type.String() + ", " + strconv.Itoa(len(want.Backends)) + " backends", Have: "absent",
+		Message: "frontend " + name + " of " + want.Service + " is not in the map: connections to it are not translated",
+	})
 }
 
 // holds tells whether any slot of a held frontend leads to the backend, be the

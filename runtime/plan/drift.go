@@ -66,7 +66,7 @@ type Drift struct {
 
 // Key identifies a drift over time: the same difference seen again has the same key.
 func (d Drift) Key() string {
-	return fmt.Sprintf("%s|%s|%s|%s|%s", d.Kind, d.Frontend, d.Backend, d.Want, d.Have)
+	return string(d.Kind) + "|" + d.Frontend + "|" + d.Backend + "|" + d.Want + "|" + d.Have
 }
 
 // String gives one line: kind, service (or its key, if another object is
@@ -92,19 +92,25 @@ var warnings = map[Kind]bool{OrphanBackend: true}
 // drifts collects, without repetition.
 type drifts struct {
 	list []Drift
-	seen map[string]bool
+	seen map[difference]bool
 	// onFrontend tells which frontends have a drift that says which backends
 	// differ: a wrong count of theirs is a consequence.
 	onFrontend map[string]bool
 }
 
-func newDrifts() *drifts { return &drifts{seen: map[string]bool{}, onFrontend: map[string]bool{}} }
+// difference is what is said once.
+type difference struct {
+	kind                    Kind
+	frontend, backend, want string
+}
+
+func newDrifts() *drifts { return &drifts{seen: map[difference]bool{}, onFrontend: map[string]bool{}} }
 
 func (d *drifts) add(x Drift) {
 	if warnings[x.Kind] && x.Severity == state.Error {
 		x.Severity = state.Warning
 	}
-	id := fmt.Sprintf("%s|%s|%s|%s", x.Kind, x.Frontend, x.Backend, x.Want)
+	id := difference{x.Kind, x.Frontend, x.Backend, x.Want}
 	if d.seen[id] {
 		return
 	}

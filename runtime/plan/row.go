@@ -51,8 +51,13 @@ func (d *differ) rowMissing(n uint32, want layout.Backend) {
 		}
 	}
 	if len(d.wantUses[want.Endpoint]) == 0 {
-		d.drift(MissingBackend, state.FrontendName{}, want.Endpoint, rowText(n, want), "no row", "backend %s has no row", want.Endpoint)
+		d.rowUnused(n, want)
 	}
+}
+
+// rowUnused explains a missing row that no frontend leads to.
+func (d *differ) rowUnused(n uint32, want layout.Backend) {
+	d.drift(MissingBackend, state.FrontendName{}, want.Endpoint, rowText(n, want), "no row", "backend %s has no row", want.Endpoint)
 }
 
 // rowChanged explains a row that leads elsewhere than its id stands for.
