@@ -100,6 +100,26 @@ func (c *Compiler) Apply(d *state.Delta) (*state.Change, []state.Notice) {
 	return u.change(), u.notices()
 }
 
+// Load takes a Delta in as Apply does, for less where it is most of the Snapshot: it
+// does not tell what the State has otherwise.
+func (c *Compiler) Load(d *state.Delta) {
+	u := newUpdate(c)
+	u.untold = true
+	u.take(d)
+	c.last, c.changed, c.changedRows = nil, map[state.FrontendName]part{}, map[state.Endpoint]bool{}
+	if !c.usable {
+		return
+	}
+	u.compile()
+	u.settle()
+	u.exchange()
+	c.pack(u.changed)
+	c.usage.backends = [2]int{len(c.rows.v4), len(c.rows.v6)}
+	for a, before := range u.wilds {
+		u.changeWildcard(a, before, &state.Change{Before: &state.State{}, After: &state.State{}})
+	}
+}
+
 // Notices gives all that there is to say about the Snapshot, as Compile does.
 func (c *Compiler) Notices() []state.Notice {
 	list := slices.Clone(c.said)

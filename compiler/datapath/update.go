@@ -16,6 +16,7 @@ type update struct {
 	changed  map[*unit]bool     // whose objects changed
 	affected map[*unit]bool     // them, and whoever contests an address with them, before or after
 	old      map[*unit]*outcome // of those that come out anew
+	untold   bool               // nobody asks what has changed
 	said     []state.Notice     // about the node, and names that stand twice
 
 	names map[state.FrontendName]*exchange
@@ -317,7 +318,9 @@ func (u *update) name(n state.FrontendName) *exchange {
 
 func (u *update) drop(each *unit, o *outcome) {
 	for i := range o.frontends {
-		u.name(o.frontends[i].FrontendName).before = part{o, i}
+		if !u.untold {
+			u.name(o.frontends[i].FrontendName).before = part{o, i}
+		}
 	}
 	o.rows.each(func(b state.Backend) {
 		u.note(b.Endpoint)
@@ -331,7 +334,9 @@ func (u *update) drop(each *unit, o *outcome) {
 
 func (u *update) add(each *unit) {
 	for i := range each.frontends {
-		u.name(each.frontends[i].FrontendName).after = part{each.outcome, i}
+		if !u.untold {
+			u.name(each.frontends[i].FrontendName).after = part{each.outcome, i}
+		}
 	}
 	each.outcome.rows.each(func(b state.Backend) {
 		u.note(b.Endpoint)
@@ -345,7 +350,7 @@ func (u *update) add(each *unit) {
 
 // note remembers what a row was before it is touched.
 func (u *update) note(e state.Endpoint) {
-	if _, noted := u.rows[e]; !noted {
+	if _, noted := u.rows[e]; !noted && !u.untold {
 		b, found := u.Compiler.rows.find(e)
 		u.rows[e] = rowBefore{b, found}
 	}

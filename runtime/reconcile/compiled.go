@@ -70,8 +70,8 @@ func (c *Compiled) Current() *state.State {
 // first, and where Deltas are asked for.
 func (c *Compiled) Last() *state.Snapshot { return c.last }
 
-// take takes in what has changed. With all every Notice is told, else those about
-// what has changed.
+// take takes in what has changed. With all every Notice is told and the change is
+// not asked for, else it is given and Notices are told about what has changed.
 func (c *Compiled) take(ctx context.Context, all bool) (*state.Change, error) {
 	delta, said, read, err := c.ask(ctx)
 	if err != nil {
@@ -81,21 +81,34 @@ func (c *Compiled) take(ctx context.Context, all bool) (*state.Change, error) {
 		c.compiler = datapath.New(c.Settings)
 		c.held = &state.State{Layout: c.compiler.State().Layout}
 	}
-	change, compiled := c.compiler.Apply(delta)
-	if c.read = read; all {
-		compiled = c.compiler.Notices()
-	}
+	change, compiled := c.compile(delta, all)
+	c.read = read
 	if said = append(said, compiled...); c.Notices != nil {
 		c.Notices(said)
 	}
 	if c.compiler.Failed() || failed(said) {
 		return nil, c.refuse(change, said)
 	}
-	if c.held != nil {
-		change, c.held = state.Between(c.held, c.compiler.State()), nil
+	if c.held != nil && !all { // with all, nobody asks for the change
+		change = state.Between(c.held, c.compiler.State())
 	}
+	c.held = nil
 	c.last, c.complete = read, true
 	return change, nil
+}
+
+// compile compiles what has changed. What the compiler has otherwise then is not
+// asked for where all is, and where something else is held to.
+func (c *Compiled) compile(delta *state.Delta, all bool) (*state.Change, []state.Notice) {
+	if all && c.held != nil {
+		c.compiler.Load(delta)
+		return nil, c.compiler.Notices()
+	}
+	change, said := c.compiler.Apply(delta)
+	if all {
+		said = c.compiler.Notices()
+	}
+	return change, said
 }
 
 // ask gives what has changed, and the Snapshot that it came from, if any.

@@ -473,7 +473,12 @@ func (r *Reconciler) write(ctx context.Context, result *plan.Result, report *Rep
 // verify reads the kernel again: only what is there has been applied.
 func (r *Reconciler) verify(ctx context.Context, applied *plan.Result, reason Reason, report *Report) {
 	r.last = applied.Target
+	before := r.applied
+	r.target, r.applied = applied.Target, r.digest // which the kernel should hold to the byte
 	have, result, fault := r.compare(ctx, report)
+	if fault != nil || len(result.Drifts) > 0 {
+		r.applied = before
+	}
 	if fault != nil {
 		report.Status, report.Reason, report.Err = fault.Status, fault.Reason, fault.Err
 		return
