@@ -52,7 +52,7 @@ func (d *differ) attachments() {
 		switch {
 		case !unwanted:
 		case strings.HasPrefix(a.Program, "plumb_"):
-			d.plan = append(d.plan, Step{Op: Detach, Attachment: a})
+			d.plan = append(d.plan, Step{Op: Detach, Attachment: &a})
 			d.found.add(Drift{Kind: WrongCgroup, Want: "detached", Have: a.Target, Message: fmt.Sprintf("program %s hangs at %s, want it nowhere", a.Program, a.Target)})
 		default:
 			d.duplicate(list, "")
@@ -78,7 +78,7 @@ func (d *differ) attachment(held []state.Attachment, want state.Attachment) {
 		d.found.add(cgroupDrift(have, want, ok))
 	}
 	if !device { // no one but its agent can attach another's program at a device
-		d.plan = append(d.plan, Step{Op: Attach, Attachment: want})
+		d.plan = append(d.plan, Step{Op: Attach, Attachment: &want})
 	}
 }
 

@@ -40,7 +40,7 @@ func fresh(have *Have, want *state.State, known *layout.Ledger) (*Result, error)
 	d.maps()
 	d.attachments()
 	order(d.plan) // of programs alone, which come last
-	d.plan = append(puts(tables), d.plan...)
+	d.plan = append(puts(tables, len(d.plan)), d.plan...)
 	given := func() *layout.Ledger { return ids }
 	return &Result{Drifts: d.found.sorted(), Plan: d.plan, ids: given, Target: newTarget(want, given, tables)}, nil
 }
@@ -67,31 +67,34 @@ func (d *differ) unused(tables layout.Tables) {
 	}
 }
 
-// puts gives the step of each entry, in the order of their ranks.
-func puts(tables layout.Tables) Plan {
-	n := 0
+// puts gives the step of each entry, in the order of their ranks, with room for more.
+func puts(tables layout.Tables, more int) Plan {
+	n := more
 	for _, t := range tables {
 		n += t.Rows()
 	}
 	plan := make(Plan, 0, n)
 	for _, d := range layout.Content() {
 		if d.ID != layout.Services4 && d.ID != layout.Services6 {
-			plan = putRank(plan, d.ID, tables[d.ID], rankDetail)
+			plan = putRank(plan, d.ID, tables[d.ID], func([]byte) bool { return true })
 		}
 	}
-	for _, rank := range []int{rankSlot, rankInternal, rankMaster} {
-		plan = putRank(plan, layout.Services4, tables[layout.Services4], rank)
-		plan = putRank(plan, layout.Services6, tables[layout.Services6], rank)
+	for _, of := range []func(key []byte) bool{isSlot, isInternal, isMaster} { // rankSlot, rankInternal, rankMaster
+		plan = putRank(plan, layout.Services4, tables[layout.Services4], of)
+		plan = putRank(plan, layout.Services6, tables[layout.Services6], of)
 	}
 	return plan
 }
 
+func isSlot(key []byte) bool     { return slotOf(key) > 0 }
+func isInternal(key []byte) bool { return !isSlot(key) && scopeOf(key) == state.Internal }
+func isMaster(key []byte) bool   { return !isSlot(key) && scopeOf(key) != state.Internal }
+
 // putRank adds the puts of one rank.
-func putRank(plan Plan, id layout.MapID, t *layout.Table, of int) Plan {
+func putRank(plan Plan, id layout.MapID, t *layout.Table, of func(key []byte) bool) Plan {
 	for i := range t.Rows() {
-		key, value := t.Row(i)
-		if s := (Step{Op: Put, Map: id, Key: key, New: value}); of == rankDetail || rank(s) == of {
-			plan = append(plan, s)
+		if key, value := t.Row(i); of(key) {
+			plan = append(plan, Step{Op: Put, Map: id, Key: key, New: value})
 		}
 	}
 	return plan

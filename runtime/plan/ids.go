@@ -192,7 +192,7 @@ func (a *assigner) newReverseNAT(claimed map[uint16]bool) (uint16, error) {
 // backends assigns ids to backends.
 func (a *assigner) backends() error {
 	held := a.heldBackends()
-	var rest []state.Endpoint
+	rest := make([]state.Endpoint, 0, max(0, len(a.want.Backends)-held.Len()))
 	for _, b := range a.want.Backends {
 		if id, ok := a.known.Backends.Find(b.Endpoint); ok {
 			a.out.Backends.Set(b.Endpoint, id)
@@ -327,8 +327,7 @@ func (a *assigner) newBackend() (uint32, error) {
 	for range 1 << 20 {
 		a.out.LastBackend++
 		if id := a.out.LastBackend; id != 0 && !a.takenBackend[id] {
-			a.takenBackend[id] = true
-			return id, nil
+			return id, nil // and never again, as ids only grow
 		}
 	}
 	return 0, errors.Join(ErrNoFreeID, errors.New("a million backend ids in a row are taken"))

@@ -224,6 +224,9 @@ func (s *syncer) services(f family, byEndpoint *layout.Index, numbers []int32) b
 // are protocol, scope and padding.
 func slotOf(key []byte) uint16 { return binary.LittleEndian.Uint16(key[len(key)-6:]) }
 
+// scopeOf knows where the scope stands in a key: before the padding.
+func scopeOf(key []byte) state.Scope { return state.Scope(key[len(key)-3]) }
+
 // frontendOf leaves the slot out of a key, and the padding where it is none: of
 // IPv4 the name of a frontend has eight bytes then.
 func frontendOf(key []byte, name *[24]byte) []byte {

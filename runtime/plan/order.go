@@ -80,17 +80,17 @@ func (c class) compare(o class) int {
 }
 
 func compareInClass(a, b Step) int {
-	return cmp.Or(bytes.Compare(a.Key, b.Key), cmp.Compare(attachRank(a), attachRank(b)), cmp.Compare(a.Attachment.Program, b.Attachment.Program))
+	if a.Attachment == nil || b.Attachment == nil {
+		return bytes.Compare(a.Key, b.Key)
+	}
+	return cmp.Or(cmp.Compare(attachRank(a), attachRank(b)), cmp.Compare(a.Attachment.Program, b.Attachment.Program))
 }
 
 // attachRank orders programs among themselves: what translates answers back is
 // attached before what translates requests, or the first answers would show
 // the backend's address.
 func attachRank(s Step) int {
-	switch {
-	case len(s.Attachment.Attach) == 0:
-		return 0
-	case strings.HasSuffix(s.Attachment.Attach, "recvmsg"), strings.HasSuffix(s.Attachment.Attach, "getpeername"):
+	if strings.HasSuffix(s.Attachment.Attach, "recvmsg") || strings.HasSuffix(s.Attachment.Attach, "getpeername") {
 		return 1
 	}
 	return 2

@@ -75,8 +75,9 @@ type Step struct {
 	// Key, Old and New are the map's bytes. Old is nil where the key was not
 	// there when the plan was made, New for a Delete.
 	Key, Old, New []byte
-	// Attachment is the program of an Attach or a Detach.
-	Attachment state.Attachment
+	// Attachment is the program of an Attach or a Detach; nil in the others, of which
+	// there may be many.
+	Attachment *state.Attachment
 }
 
 // String says the step in the words of the datapath.

@@ -122,6 +122,10 @@ func (n *notes) ingress(list []corev1.LoadBalancerIngress) []state.LoadBalancerI
 func (n *notes) servicePorts(list []corev1.ServicePort) []state.ServicePort {
 	out := make([]state.ServicePort, 0, len(list))
 	for i, in := range list {
+		if p, sound := protocolOf(in.Protocol); sound && isPort(in.Port) && (in.NodePort == 0 || isPort(in.NodePort)) {
+			out = append(out, state.ServicePort{Name: in.Name, Protocol: p, Port: uint16(in.Port), NodePort: uint16(in.NodePort)})
+			continue
+		}
 		field := fmt.Sprintf("spec.ports[%d]", i)
 		proto, known := n.protocol(field+".protocol", in.Protocol)
 		port := n.port(field+".port", in.Port)
@@ -157,8 +161,15 @@ func EndpointSlice(in *discoveryv1.EndpointSlice) (state.EndpointSlice, []state.
 		return out, n.list
 	}
 	out.Endpoints = make([]state.EndpointSpec, 0, len(in.Endpoints))
+	addresses := make([]netip.Addr, 0, len(in.Endpoints)) // one each, as a rule
 	for i := range in.Endpoints {
-		out.Endpoints = append(out.Endpoints, n.endpoint(&in.Endpoints[i], fmt.Sprintf("endpoints[%d]", i)))
+		from := len(addresses)
+		addresses = n.appendAddresses(addresses, in.Endpoints[i].Addresses, func(j int) string { return fmt.Sprintf("endpoints[%d].addresses[%d]", i, j) })
+		e := endpoint(&in.Endpoints[i])
+		if len(in.Endpoints[i].Addresses) > 0 {
+			e.Addresses = addresses[from:len(addresses):len(addresses)]
+		}
+		out.Endpoints = append(out.Endpoints, e)
 	}
 	return out, n.list
 }
@@ -166,6 +177,10 @@ func EndpointSlice(in *discoveryv1.EndpointSlice) (state.EndpointSlice, []state.
 func (n *notes) slicePorts(list []discoveryv1.EndpointPort) []state.EndpointPort {
 	out := make([]state.EndpointPort, 0, len(list))
 	for i, in := range list {
+		if p, sound := protocolOf(deref(in.Protocol)); sound && in.Port != nil && isPort(*in.Port) {
+			out = append(out, state.EndpointPort{Name: deref(in.Name), Protocol: p, Port: uint16(*in.Port)})
+			continue
+		}
 		field := fmt.Sprintf("ports[%d]", i)
 		if in.Port == nil {
 			n.add(state.Warning, "snapshot/slice-without-port", field+".port", "", "a port without a number has no entry; its endpoints are left out")
@@ -183,10 +198,10 @@ func (n *notes) slicePorts(list []discoveryv1.EndpointPort) []state.EndpointPort
 	return out
 }
 
-func (n *notes) endpoint(in *discoveryv1.Endpoint, field string) state.EndpointSpec {
+// endpoint converts all of an endpoint but its addresses.
+func endpoint(in *discoveryv1.Endpoint) state.EndpointSpec {
 	out := state.EndpointSpec{
-		Addresses: n.addresses(field+".addresses", in.Addresses),
-		Ready:     in.Conditions.Ready, Serving: in.Conditions.Serving, Terminating: in.Conditions.Terminating,
+		Ready: in.Conditions.Ready, Serving: in.Conditions.Serving, Terminating: in.Conditions.Terminating,
 		NodeName: deref(in.NodeName), Zone: deref(in.Zone),
 	}
 	// Slices of discovery.k8s.io/v1beta1 said both by the node's labels, and the API
@@ -313,13 +328,20 @@ func (n *notes) addresses(field string, texts []string) []netip.Addr {
 	if len(texts) == 0 {
 		return nil
 	}
-	out := make([]netip.Addr, 0, len(texts))
+	return n.appendAddresses(make([]netip.Addr, 0, len(texts)), texts, func(i int) string { return fmt.Sprintf("%s[%d]", field, i) })
+}
+
+// appendAddresses adds what can be understood to a list. There are many addresses,
+// so field says where one stands only where it is asked.
+func (n *notes) appendAddresses(list []netip.Addr, texts []string, field func(i int) string) []netip.Addr {
 	for i, text := range texts {
-		if a, ok := n.address(fmt.Sprintf("%s[%d]", field, i), text); ok {
-			out = append(out, a)
+		if a, err := netip.ParseAddr(text); err == nil {
+			list = append(list, a)
+		} else {
+			n.address(field(i), text)
 		}
 	}
-	return out
+	return list
 }
 
 func (n *notes) address(field, text string) (netip.Addr, bool) {
@@ -340,8 +362,20 @@ func (n *notes) port(field string, port int32) uint16 {
 	return uint16(port)
 }
 
-// protocol converts a protocol; the API's default is TCP.
+// isPort tells whether anything can be reached at a port.
+func isPort(port int32) bool { return 0 < port && port <= math.MaxUint16 }
+
+// protocol converts a protocol, and says where it is unknown.
 func (n *notes) protocol(field string, p corev1.Protocol) (state.Protocol, bool) {
+	proto, known := protocolOf(p)
+	if !known {
+		n.add(state.Error, "snapshot/unknown-protocol", field, "want TCP, UDP or SCTP", "unknown protocol %q; the port is left out", p)
+	}
+	return proto, known
+}
+
+// protocolOf converts a protocol; the API's default is TCP.
+func protocolOf(p corev1.Protocol) (state.Protocol, bool) {
 	switch p {
 	case "", corev1.ProtocolTCP:
 		return state.TCP, true
@@ -350,7 +384,6 @@ func (n *notes) protocol(field string, p corev1.Protocol) (state.Protocol, bool)
 	case corev1.ProtocolSCTP:
 		return state.SCTP, true
 	}
-	n.add(state.Error, "snapshot/unknown-protocol", field, "want TCP, UDP or SCTP", "unknown protocol %q; the port is left out", p)
 	return 0, false
 }
 

@@ -86,7 +86,7 @@ func (f *Fake) Apply(ctx context.Context, steps []plan.Step) (int, error) {
 func (f *Fake) apply(s plan.Step) error {
 	switch s.Op {
 	case plan.Attach:
-		f.attachments[s.Attachment.Program] = s.Attachment
+		f.attachments[s.Attachment.Program] = *s.Attachment
 		return nil
 	case plan.Detach:
 		delete(f.attachments, s.Attachment.Program)

@@ -193,7 +193,7 @@ func TestPrivilegedInvariantI8CloseChangesNothing(t *testing.T) {
 	first := create(t, s, storetest.Maps())
 	steps := []plan.Step{{Op: plan.Put, Map: layout.Backends4, Key: []byte{1, 0, 0, 0}, New: make([]byte, 12)}}
 	for _, p := range bpf.Programs() {
-		steps = append(steps, plan.Step{Op: plan.Attach, Attachment: state.Attachment{Program: p.Name, Attach: bpf.AttachName(p.Attach), Target: s.CgroupRoot}})
+		steps = append(steps, plan.Step{Op: plan.Attach, Attachment: &state.Attachment{Program: p.Name, Attach: bpf.AttachName(p.Attach), Target: s.CgroupRoot}})
 	}
 	if _, err := first.Apply(context.Background(), steps); err != nil {
 		t.Fatal(err)
