@@ -17,20 +17,23 @@ import (
 // SHA-256, in hex, of the State's canonical text.
 func Digest(st *state.State) string {
 	bare := &state.State{
-		Layout: st.Layout, Frontends: slices.Clone(st.Frontends), Backends: slices.Clone(st.Backends),
-		SourceRanges: slices.Clone(st.SourceRanges), AffinityMatches: slices.Clone(st.AffinityMatches), Maglev: slices.Clone(st.Maglev),
+		Layout: st.Layout, Frontends: slices.Clone(st.Frontends), Backends: st.Backends,
+		SourceRanges: st.SourceRanges, AffinityMatches: st.AffinityMatches, Maglev: st.Maglev,
 	}
 	for i := range bare.Frontends {
 		f := &bare.Frontends[i]
 		f.Service, f.PortName, f.IDs = "", "", nil
 		f.Backends, f.Inactive = sortedSlots(f.Backends), sortedSlots(f.Inactive)
 	}
-	bare.Sort()
-	sum := sha256.Sum256([]byte(bare.String()))
-	return hex.EncodeToString(sum[:])
+	sum := sha256.New()
+	_ = bare.WriteText(sum) // a hash takes everything
+	return hex.EncodeToString(sum.Sum(nil))
 }
 
 func sortedSlots(list []state.Endpoint) []state.Endpoint {
+	if slices.IsSortedFunc(list, state.Endpoint.Compare) {
+		return list
+	}
 	list = slices.Clone(list)
 	slices.SortFunc(list, state.Endpoint.Compare)
 	return list

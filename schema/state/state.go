@@ -130,17 +130,32 @@ type Map struct {
 // Sort brings the lists into their canonical order. Slots keep theirs: their
 // order is content.
 func (s *State) Sort() {
-	slices.SortFunc(s.Frontends, func(a, b Frontend) int { return a.Compare(b.FrontendName) })
-	slices.SortFunc(s.Backends, func(a, b Backend) int { return a.Compare(b.Endpoint) })
+	slices.SortFunc(s.Frontends, compareFrontend)
+	slices.SortFunc(s.Backends, compareBackend)
 	slices.SortFunc(s.SourceRanges, compareSourceRange)
-	slices.SortFunc(s.AffinityMatches, func(a, b AffinityMatch) int {
-		return cmp.Or(a.Frontend.Compare(b.Frontend), a.Backend.Compare(b.Backend))
-	})
-	slices.SortFunc(s.Maglev, func(a, b MaglevTable) int { return a.Frontend.Compare(b.Frontend) })
-	slices.SortFunc(s.Attachments, func(a, b Attachment) int {
-		return cmp.Or(cmp.Compare(a.Program, b.Program), cmp.Compare(a.Attach, b.Attach), cmp.Compare(a.Target, b.Target))
-	})
-	slices.SortFunc(s.Maps, func(a, b Map) int { return cmp.Compare(a.Name, b.Name) })
+	slices.SortFunc(s.AffinityMatches, compareMatch)
+	slices.SortFunc(s.Maglev, compareMaglev)
+	slices.SortFunc(s.Attachments, compareAttachment)
+	slices.SortFunc(s.Maps, compareMap)
+}
+
+// sorted tells whether the lists are in that order.
+func (s *State) sorted() bool {
+	return slices.IsSortedFunc(s.Frontends, compareFrontend) && slices.IsSortedFunc(s.Backends, compareBackend) &&
+		slices.IsSortedFunc(s.SourceRanges, compareSourceRange) && slices.IsSortedFunc(s.AffinityMatches, compareMatch) &&
+		slices.IsSortedFunc(s.Maglev, compareMaglev) && slices.IsSortedFunc(s.Attachments, compareAttachment) && slices.IsSortedFunc(s.Maps, compareMap)
+}
+
+func compareFrontend(a, b Frontend) int  { return a.Compare(b.FrontendName) }
+func compareBackend(a, b Backend) int    { return a.Compare(b.Endpoint) }
+func compareMaglev(a, b MaglevTable) int { return a.Frontend.Compare(b.Frontend) }
+func compareMap(a, b Map) int            { return cmp.Compare(a.Name, b.Name) }
+func compareMatch(a, b AffinityMatch) int {
+	return cmp.Or(a.Frontend.Compare(b.Frontend), a.Backend.Compare(b.Backend))
+}
+
+func compareAttachment(a, b Attachment) int {
+	return cmp.Or(cmp.Compare(a.Program, b.Program), cmp.Compare(a.Attach, b.Attach), cmp.Compare(a.Target, b.Target))
 }
 
 func compareSourceRange(a, b SourceRange) int {

@@ -3,9 +3,11 @@
 package state
 
 import (
+	"cmp"
 	"encoding"
 	"errors"
 	"fmt"
+	"io"
 	"maps"
 	"net/netip"
 	"slices"
@@ -22,39 +24,53 @@ import (
 
 // String gives the canonical text: equal States have equal texts.
 func (s *State) String() string {
-	sorted := s.clone()
-	sorted.Sort()
 	w := &textWriter{buf: make([]byte, 0, 160*len(s.Frontends)+48*len(s.Backends)+4096)}
+	w.state(s)
+	return string(w.buf)
+}
+
+// WriteText writes what String gives, without holding all of it.
+func (s *State) WriteText(to io.Writer) error {
+	w := &textWriter{buf: make([]byte, 0, 2*textChunk), to: to}
+	w.state(s)
+	w.flush(0)
+	return w.err
+}
+
+func (w *textWriter) state(s *State) {
+	if !s.sorted() {
+		s = s.clone()
+		s.Sort()
+	}
 	w.buf = append(append(w.buf, "layout "...), orDash(s.Layout.String())...)
 	w.buf = append(w.buf, '\n')
-	for i := range sorted.Frontends {
-		w.frontend(&sorted.Frontends[i])
+	for i := range s.Frontends {
+		w.frontend(&s.Frontends[i])
+		w.flush(textChunk)
 	}
-	for _, b := range sorted.Backends {
-		w.entry("backend", b.Endpoint)
-		w.word("state", b.State.String())
-		w.end("zone", uint64(b.Zone))
+	for i := range s.Backends {
+		w.backend(&s.Backends[i])
+		w.flush(textChunk)
 	}
-	for _, r := range sorted.SourceRanges {
+	for _, r := range s.SourceRanges {
 		w.entry("range", r.Frontend)
 		w.word("cidr", r.CIDR.String())
 		w.buf = append(w.buf, '\n')
 	}
-	for _, m := range sorted.AffinityMatches {
+	for _, m := range s.AffinityMatches {
 		w.entry("affinity", m.Frontend)
 		w.endpoints("backend", []Endpoint{m.Backend})
 		w.buf = append(w.buf, '\n')
 	}
-	for _, t := range sorted.Maglev {
+	for _, t := range s.Maglev {
 		w.maglev(t)
 	}
-	for _, a := range sorted.Attachments {
+	for _, a := range s.Attachments {
 		w.attachment(a)
 	}
-	for _, m := range sorted.Maps {
+	for _, m := range s.Maps {
 		w.mapLine(m)
 	}
-	return string(w.buf)
 }
 
 // clone copies the lists, so that they can be sorted; the entries' own slices
@@ -71,7 +87,29 @@ func (s *State) clone() *State {
 	return &c
 }
 
-type textWriter struct{ buf []byte }
+// textWriter holds what it has written, or hands it on.
+type textWriter struct {
+	buf []byte
+	to  io.Writer // nil: nobody
+	err error
+}
+
+// textChunk is how many bytes are handed on at once.
+const textChunk = 1 << 15
+
+// flush hands on what is held, if it is that much.
+func (w *textWriter) flush(most int) {
+	if w.to != nil && len(w.buf) > most {
+		_, err := w.to.Write(w.buf)
+		w.err, w.buf = cmp.Or(w.err, err), w.buf[:0]
+	}
+}
+
+func (w *textWriter) backend(b *Backend) {
+	w.buf, _ = b.Endpoint.AppendText(append(w.buf, "backend "...))
+	w.word("state", b.State.String())
+	w.end("zone", uint64(b.Zone))
+}
 
 func (w *textWriter) frontend(f *Frontend) {
 	w.entry("frontend", f.FrontendName)
