@@ -116,19 +116,31 @@ func rank(s Step) int {
 }
 
 func serviceRank(s Step) int {
-	k, _ := layout.DecodeServiceKey(s.Key)
-	internal := k.Scope == state.Internal
+	slot, internal := false, false
+	if len(s.Key) >= layout.Services4.Desc().KeySize {
+		slot, internal = slotOf(s.Key) > 0, scopeOf(s.Key) == state.Internal
+	}
 	switch {
-	case s.Op == Put && k.Slot > 0:
+	case s.Op == Put && slot:
 		return rankSlot
 	case s.Op == Put && internal:
 		return rankInternal
 	case s.Op == Put:
 		return rankMaster
-	case k.Slot > 0:
+	case slot:
 		return rankDropSlot
 	case internal:
 		return rankDropInternal
 	}
 	return rankDropMaster
+}
+
+// Together gives how many steps from the front are of one rank. They are safe in
+// any order, and so are some of them without the others (I3).
+func Together(steps []Step) int {
+	n := 0
+	for n < len(steps) && rank(steps[n]) == rank(steps[0]) {
+		n++
+	}
+	return n
 }

@@ -19,8 +19,9 @@ import (
 
 // Apply carries the steps out. Writes of entries that stand together become one
 // run of a program within the kernel, whichever maps they are of; without it,
-// those of one map and one kind become one system call. How many of them took
-// effect is exact.
+// those of one map and one kind become one system call. Many steps of one rank, as
+// a first start has them, are written by two programs side by side. All of the
+// steps that it says took effect did; in such a run others of that rank may have.
 func (k *Kernel) Apply(ctx context.Context, steps []plan.Step) (int, error) {
 	if k.repairs {
 		k.mu.Lock()
@@ -37,7 +38,7 @@ func (k *Kernel) Apply(ctx context.Context, steps []plan.Step) (int, error) {
 		if err := ctx.Err(); err != nil {
 			return applied, err
 		}
-		if n := k.writeInKernel(steps[applied:]); n > 0 {
+		if n := k.writeInKernel(ctx, steps[applied:]); n > 0 {
 			applied += n
 			continue
 		}

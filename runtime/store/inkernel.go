@@ -3,8 +3,10 @@
 package store
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"runtime"
 
 	"github.com/cilium/ebpf"
 
@@ -137,14 +139,51 @@ func (l *known) close() error {
 const operations = 8192
 
 // writeInKernel carries out the steps from the front that the program can: puts
-// and deletes of entries, in one run. 0 and no error is that it can't do the first.
-func (k *Kernel) writeInKernel(steps []plan.Step) int {
+// and deletes of entries, in one run, or in many where their order is of no
+// matter. 0 is that it can't do the first.
+func (k *Kernel) writeInKernel(ctx context.Context, steps []plan.Step) int {
 	if k.writer == nil && !k.loadWriter() {
 		return 0
 	}
-	var list []bpf.Operation
-	for _, s := range steps[:min(len(steps), operations)] {
-		if s.Op != plan.Put && s.Op != plan.Delete || !k.writer.Writes(s.Map) {
+	if len(steps) > 2*operations {
+		if n := plan.Together(steps); n > 2*operations && k.loadAside() {
+			return k.writeTwofold(ctx, steps[:n])
+		}
+	}
+	return k.writeOnce(k.writer, steps)
+}
+
+// writeTwofold carries out steps whose order is of no matter, by two programs that
+// run at the same time: a map locks no more than a bucket. What it gives is how many
+// took effect from the front; behind one that did not others may have.
+func (k *Kernel) writeTwofold(ctx context.Context, steps []plan.Step) int {
+	half := len(steps) / 2
+	second := make(chan int)
+	go func() { second <- k.writeMany(ctx, k.aside, steps[half:]) }()
+	n := k.writeMany(ctx, k.writer, steps[:half])
+	if m := <-second; n == half {
+		n += m
+	}
+	return n
+}
+
+// writeMany is writeOnce again and again, until all is done or nothing more is.
+func (k *Kernel) writeMany(ctx context.Context, w *bpf.Writer, steps []plan.Step) int {
+	done := 0
+	for done < len(steps) && ctx.Err() == nil {
+		n := k.writeOnce(w, steps[done:])
+		if done += n; n == 0 {
+			break
+		}
+	}
+	return done
+}
+
+func (k *Kernel) writeOnce(w *bpf.Writer, steps []plan.Step) int {
+	steps = steps[:min(len(steps), operations)]
+	list := make([]bpf.Operation, 0, len(steps))
+	for _, s := range steps {
+		if s.Op != plan.Put && s.Op != plan.Delete || !w.Writes(s.Map) {
 			break
 		}
 		o := bpf.Operation{Map: s.Map, Key: s.Key}
@@ -158,8 +197,16 @@ func (k *Kernel) writeInKernel(steps []plan.Step) int {
 	}
 	// What the run stopped at is tried again by a system call, which fails for
 	// the same reason or succeeds: a run can't wait for memory, a call can.
-	n, _ := k.writer.Write(list)
+	n, _ := w.Write(list)
 	return n
+}
+
+// loadAside loads the second program once, if there is a second processor for it.
+func (k *Kernel) loadAside() bool {
+	if k.aside == nil && runtime.GOMAXPROCS(0) > 1 {
+		k.aside, _ = bpf.NewWriter(k.owned) // the first one can do all by itself
+	}
+	return k.aside != nil
 }
 
 // loadWriter loads the program once, if it may.

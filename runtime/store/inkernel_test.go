@@ -3,10 +3,12 @@
 package store_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"net/netip"
 	"strings"
 	"sync"
 	"testing"
@@ -249,5 +251,56 @@ func TestPrivilegedProgramsMixedSteps(t *testing.T) {
 			t.Error("a step behind the failing one took effect")
 		}
 		m.Close()
+	}
+}
+
+// A long run of steps of one rank is written by two programs: all of it, and in the
+// order of ranks. Where there is no room what is said to have taken effect has.
+func TestPrivilegedManySteps(t *testing.T) {
+	const rows, room = 30000, 28000
+	var steps []plan.Step
+	for i := range uint32(rows) {
+		row := layout.Backend{Endpoint: state.Endpoint{Address: netip.AddrFrom4([4]byte{10, byte(i >> 16), byte(i >> 8), byte(i)}), Port: 80, Protocol: state.TCP}}
+		steps = append(steps, plan.Step{Op: plan.Put, Map: layout.Backends4, Key: layout.BackendID(i + 1), New: row.Bytes()})
+	}
+	for _, c := range []struct {
+		name    string
+		entries uint32
+	}{{"enough room", rows}, {"too little room", room}} {
+		t.Run(c.name, func(t *testing.T) {
+			k := create(t, settings(t), roomy(c.entries))
+			n, err := k.Apply(context.Background(), steps)
+			if fits := c.entries >= rows; fits != (err == nil) || fits != (n == rows) {
+				t.Errorf("%d steps applied: %v", n, err)
+			}
+			have, err := k.Read(context.Background())
+			if err != nil {
+				t.Fatal(err)
+			}
+			held := have.Tables[layout.Backends4]
+			for _, s := range steps[:n] {
+				if value, found := held.Find(s.Key); !found || !bytes.Equal(value, s.New) {
+					t.Fatalf("%s is said to have been done", s)
+				}
+			}
+			if err := k.Refused(); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}
+
+// A context that has ended stops a long run between two of its parts.
+func TestPrivilegedManyStepsEnd(t *testing.T) {
+	k := create(t, settings(t), roomy(65536))
+	var steps []plan.Step
+	for i := range uint32(60000) {
+		row := layout.Backend{Endpoint: state.Endpoint{Address: netip.AddrFrom4([4]byte{10, byte(i >> 16), byte(i >> 8), byte(i)}), Port: 80, Protocol: state.TCP}}
+		steps = append(steps, plan.Step{Op: plan.Put, Map: layout.Backends4, Key: layout.BackendID(i + 1), New: row.Bytes()})
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	if n, err := k.Apply(ctx, steps); n != 0 || !errors.Is(err, context.Canceled) {
+		t.Errorf("%d steps, %v", n, err)
 	}
 }

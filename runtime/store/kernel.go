@@ -37,6 +37,7 @@ type Kernel struct {
 	mu       sync.Mutex // held by Read and Apply; guards what follows
 	known    map[layout.MapID]*known
 	writer   *bpf.Writer       // loaded with the first write
+	aside    *bpf.Writer       // a second one, loaded with the first write that is worth it
 	readIDs  map[string]uint32 // the maps that were read last, by name
 	// noCompare and noWrite are why the one or the other program is not used.
 	noCompare, noWrite error
@@ -195,6 +196,10 @@ func (k *Kernel) Close() error {
 	if k.writer != nil {
 		errs = append(errs, k.writer.Close())
 		k.writer = nil
+	}
+	if k.aside != nil {
+		errs = append(errs, k.aside.Close())
+		k.aside = nil
 	}
 	for _, last := range k.known {
 		errs = append(errs, last.close())

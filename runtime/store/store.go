@@ -41,7 +41,8 @@ type Store interface {
 	// not among the maps of the result; that is no error.
 	Read(context.Context) (*plan.Have, error)
 	// Apply carries steps out in their order and stops at the first that fails.
-	// It gives the number of steps that took effect, which are a prefix. A Put
-	// of what is there and a Delete of what is not are no errors.
+	// It gives the number of steps that took effect, which are a prefix: of steps
+	// of one rank (plan.Together), whose order is of no matter, others may have too.
+	// A Put of what is there and a Delete of what is not are no errors.
 	Apply(context.Context, []plan.Step) (applied int, err error)
 }

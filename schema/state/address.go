@@ -69,7 +69,10 @@ func parseHost(host string) (netip.Addr, uint16, error) {
 
 // Compare orders by address (IPv4 first), port, protocol.
 func (e Endpoint) Compare(o Endpoint) int {
-	return cmp.Or(e.Address.Compare(o.Address), cmp.Compare(e.Port, o.Port), cmp.Compare(e.Protocol, o.Protocol))
+	if c := e.Address.Compare(o.Address); c != 0 { // as a rule
+		return c
+	}
+	return cmp.Or(cmp.Compare(e.Port, o.Port), cmp.Compare(e.Protocol, o.Protocol))
 }
 
 // FrontendName is the identity of a frontend.
@@ -129,5 +132,8 @@ func parseScope(text string) (Scope, error) {
 
 // Compare orders by endpoint, then external before internal.
 func (n FrontendName) Compare(o FrontendName) int {
-	return cmp.Or(n.Endpoint.Compare(o.Endpoint), cmp.Compare(n.Scope, o.Scope))
+	if c := n.Endpoint.Compare(o.Endpoint); c != 0 {
+		return c
+	}
+	return cmp.Compare(n.Scope, o.Scope)
 }
