@@ -88,7 +88,7 @@ func (c *Compiler) place(node state.Node) {
 // there is to say about what was recompiled and about the sizes of the maps;
 // Notices gives all that there is to say.
 func (c *Compiler) Apply(d *state.Delta) (*state.Change, []state.Notice) {
-	u := newUpdate(c)
+	u := newUpdate(c, 0)
 	u.take(d)
 	if !c.usable {
 		return u.change(), sortNotices(slices.Clone(c.said))
@@ -103,7 +103,8 @@ func (c *Compiler) Apply(d *state.Delta) (*state.Change, []state.Notice) {
 // Load takes a Delta in as Apply does, for less where it is most of the Snapshot: it
 // does not tell what the State has otherwise.
 func (c *Compiler) Load(d *state.Delta) {
-	u := newUpdate(c)
+	c.expect(d)
+	u := newUpdate(c, len(d.Services))
 	u.untold = true
 	u.take(d)
 	c.last, c.changed, c.changedRows = nil, map[state.FrontendName]part{}, map[state.Endpoint]bool{}
@@ -112,12 +113,34 @@ func (c *Compiler) Load(d *state.Delta) {
 	}
 	u.compile()
 	u.settle()
+	packed := make(chan struct{})
+	go func() { // which looks at nothing that exchange does
+		c.pack(u.changed)
+		close(packed)
+	}()
 	u.exchange()
-	c.pack(u.changed)
+	<-packed
 	c.usage.backends = [2]int{len(c.rows.v4), len(c.rows.v6)}
 	for a, before := range u.wilds {
 		u.changeWildcard(a, before, &state.Change{Before: &state.State{}, After: &state.State{}})
 	}
+}
+
+// expect makes room for the first objects: maps that grow cost more than what is put
+// into them.
+func (c *Compiler) expect(d *state.Delta) {
+	if len(c.units) > 0 {
+		return
+	}
+	endpoints := 0
+	for _, list := range d.Slices {
+		for _, s := range list {
+			endpoints += len(s.Endpoints) * len(s.Ports)
+		}
+	}
+	c.units, c.slices = make(map[unitKey]*unit, len(d.Services)), make(map[state.Name]*keptSlice, len(d.Slices))
+	c.claims.sole = make(map[state.FrontendName]*unit, len(d.Services))
+	c.rows.v4 = make(map[uint64]share, endpoints)
 }
 
 // Notices gives all that there is to say about the Snapshot, as Compile does.

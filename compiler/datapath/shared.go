@@ -180,6 +180,9 @@ func (r *sharedRows) users(e state.Endpoint, f func(*unit)) {
 
 // merged gives all backends, sorted.
 func (r *sharedRows) merged() []state.Backend {
+	if len(r.more)+len(r.v6) == 0 {
+		return r.alone()
+	}
 	all := rows{v4: make([]row4, 0, len(r.v4))}
 	for key, s := range r.v4 {
 		all.v4 = append(all.v4, row4{key<<8 | uint64(s.state), s.zone})
@@ -193,6 +196,24 @@ func (r *sharedRows) merged() []state.Backend {
 		}
 	}
 	return all.merge()
+}
+
+// alone is merged where each backend has one unit and is of IPv4, as a rule: then
+// numbers alone are sorted.
+func (r *sharedRows) alone() []state.Backend {
+	if len(r.v4) == 0 {
+		return nil
+	}
+	keys := make([]uint64, 0, len(r.v4))
+	for key, s := range r.v4 {
+		keys = append(keys, key<<8|uint64(s.state))
+	}
+	slices.Sort(keys)
+	list := make([]state.Backend, len(keys))
+	for i, key := range keys {
+		list[i] = row4{key, r.v4[key>>8].zone}.backend()
+	}
+	return list
 }
 
 // wildcards hold who has an address for all of its ports.

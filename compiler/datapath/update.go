@@ -39,9 +39,9 @@ type rowBefore struct {
 // for as long as one of its slots is in use, so single units do without.
 const manyUnits = 64
 
-func newUpdate(c *Compiler) *update {
+func newUpdate(c *Compiler, n int) *update {
 	return &update{
-		Compiler: c, changed: map[*unit]bool{}, affected: map[*unit]bool{}, old: map[*unit]*outcome{},
+		Compiler: c, changed: make(map[*unit]bool, n), affected: make(map[*unit]bool, n), old: make(map[*unit]*outcome, n),
 		names: map[state.FrontendName]*exchange{}, rows: map[state.Endpoint]rowBefore{}, wilds: map[netip.Addr]state.Frontend{},
 	}
 }

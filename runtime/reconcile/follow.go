@@ -6,7 +6,6 @@ import (
 	"context"
 	"time"
 
-	"plumbline.dev/plumbline/runtime/plan"
 	"plumbline.dev/plumbline/schema/state"
 )
 
@@ -112,8 +111,8 @@ func (r *Reconciler) overtake() {
 // revert takes a State for the one that the kernel was brought to.
 func (r *Reconciler) revert(want *state.State) {
 	r.behind = false
-	r.want, r.digest = want, plan.Digest(want)
-	r.applied = r.digest
+	r.want, r.digest = want, digestOf(want)
+	r.applied = r.digest()
 }
 
 // restart takes a State for one that the kernel has yet to be brought to.

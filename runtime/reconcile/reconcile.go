@@ -19,6 +19,7 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"slices"
+	"sync"
 	"time"
 
 	"plumbline.dev/plumbline/bpf/layout"
@@ -77,11 +78,11 @@ type Reconciler struct {
 
 	want    *state.State // the last complete one
 	wantAt  time.Time
-	digest  string       // of want
-	applied string       // digest of the last want that the kernel was brought to
-	last    *plan.Target // of our last plan, which gave ids; nil until then
-	target  *plan.Target // what applied is as bytes; nil until then
-	memory  *plan.Target // what mode repair last found in sync; nil until then
+	digest  func() string // of want, made once
+	applied string        // digest of the last want that the kernel was brought to
+	last    *plan.Target  // of our last plan, which gave ids; nil until then
+	target  *plan.Target  // what applied is as bytes; nil until then
+	memory  *plan.Target  // what mode repair last found in sync; nil until then
 	seen    map[string]sighting
 	request chan struct{}
 	news    chan struct{}
@@ -125,7 +126,7 @@ func New(cfg Config) (*Reconciler, error) {
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
-	return &Reconciler{cfg: cfg, seen: map[string]sighting{}, request: make(chan struct{}, 1), news: make(chan struct{}, 1)}, errors.Join(errs...)
+	return &Reconciler{cfg: cfg, digest: func() string { return "" }, seen: map[string]sighting{}, request: make(chan struct{}, 1), news: make(chan struct{}, 1)}, errors.Join(errs...)
 }
 
 // Run runs rounds until ctx ends, which is no error. It leaves the kernel as it
@@ -186,6 +187,9 @@ func (r *Reconciler) Request() {
 // Round observes, plans, applies what the mode allows, and reports.
 func (r *Reconciler) Round(ctx context.Context) Report {
 	report := r.round(ctx)
+	if r.want != nil {
+		report.Digest.Want = r.digest()
+	}
 	r.sound = report.Err == nil && (report.Status == InSync || report.Reason == ReasonUnconfirmed)
 	report.Seconds = time.Since(report.Time).Seconds()
 	r.log(report)
@@ -264,7 +268,6 @@ func (r *Reconciler) observeWant(ctx context.Context, report *Report) error {
 	}
 	if r.want != nil {
 		report.WantAgeSeconds = report.Time.Sub(r.wantAt).Seconds()
-		report.Digest.Want = r.digest
 		r.counts = Counts{Frontends: len(r.want.Frontends), Backends: len(r.want.Backends)}
 		report.Counts.Frontends, report.Counts.Backends = r.counts.Frontends, r.counts.Backends
 	}
@@ -280,12 +283,20 @@ func (r *Reconciler) fetch(ctx context.Context) error {
 	if err != nil || want == r.want { // an unchanged one may be the very same
 		return err
 	}
-	if digest := plan.Digest(want); digest != r.digest {
+	switch digest := digestOf(want); {
+	case r.want == nil:
+		r.digest = digest
+		go digest() // nobody needs it before there is a plan
+	case digest() != r.digest():
 		r.forget(r.want, want)
 		r.digest = digest
 	}
 	r.want = want
 	return nil
+}
+
+func digestOf(want *state.State) func() string {
+	return sync.OnceValue(func() string { return plan.Digest(want) })
 }
 
 // compare reads the kernel and diffs. A read that fails plans nothing (I1).
@@ -327,7 +338,7 @@ func (r *Reconciler) ids() *layout.Ledger {
 // known compares with what the kernel was brought to, by bytes; nil where that can't
 // tell.
 func (r *Reconciler) known(have *plan.Have) *plan.Result {
-	if r.target == nil || r.applied != r.digest {
+	if r.target == nil || r.applied != r.digest() {
 		return nil
 	}
 	if r.target.Holds(have) {
@@ -409,7 +420,7 @@ func (r *Reconciler) forgetChanged(c *state.Change) {
 // kernel was never brought to, or a confirmed drift.
 func (r *Reconciler) act(ctx context.Context, have *plan.Have, result *plan.Result, sourceErr error, report *Report) {
 	report.Planned += len(result.Plan)
-	rollout := r.cfg.Mode == state.Own && r.applied != r.digest
+	rollout := r.cfg.Mode == state.Own && r.applied != r.digest()
 	mend := r.cfg.Mode == state.Own && len(report.Drifts) > 0
 	switch {
 	case len(result.Drifts) == 0:
@@ -435,14 +446,14 @@ func (r *Reconciler) act(ctx context.Context, have *plan.Have, result *plan.Resu
 
 // settle notes that the kernel holds the wanted State.
 func (r *Reconciler) settle(result *plan.Result) {
-	r.applied, r.last, r.target = r.digest, result.Target, result.Target
+	r.applied, r.last, r.target = r.digest(), result.Target, result.Target
 }
 
 // digestHave is the wanted State's where nothing differs: digests are made so
 // that they are equal then.
 func (r *Reconciler) digestHave(have *plan.Have, result *plan.Result) string {
 	if len(result.Drifts) == 0 {
-		return r.digest
+		return r.digest()
 	}
 	digest, _ := plan.DigestHave(have) // compare has decoded it already
 	return digest
@@ -474,7 +485,7 @@ func (r *Reconciler) write(ctx context.Context, result *plan.Result, report *Rep
 func (r *Reconciler) verify(ctx context.Context, applied *plan.Result, reason Reason, report *Report) {
 	r.last = applied.Target
 	before := r.applied
-	r.target, r.applied = applied.Target, r.digest // which the kernel should hold to the byte
+	r.target, r.applied = applied.Target, r.digest() // which the kernel should hold to the byte
 	have, result, fault := r.compare(ctx, report)
 	if fault != nil || len(result.Drifts) > 0 {
 		r.applied = before
