@@ -198,6 +198,8 @@ func (c *Compiler) State() *state.State {
 
 // assemble makes the State of all units.
 func (c *Compiler) assemble() *state.State {
+	backends := make(chan []state.Backend)
+	go func() { backends <- c.rows.merged() }()
 	s := &state.State{Layout: c.settings.Layout, Attachments: Attachments(c.settings, &c.node), Maps: Maps(c.settings)}
 	s.Frontends = make([]state.Frontend, 0, c.usage.reverse[0]+c.usage.reverse[1]+len(c.wild))
 	for _, u := range c.units {
@@ -210,8 +212,8 @@ func (c *Compiler) assemble() *state.State {
 		f, _ := c.wild.frontend(a)
 		s.Frontends = append(s.Frontends, f)
 	}
-	s.Backends = c.rows.merged()
 	s.Sort()
+	s.Backends = <-backends // which are sorted
 	return whole(s)
 }
 

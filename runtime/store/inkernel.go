@@ -146,7 +146,7 @@ func (k *Kernel) writeInKernel(ctx context.Context, steps []plan.Step) int {
 		return 0
 	}
 	if len(steps) > 2*operations {
-		if n := plan.Together(steps); n > 2*operations && k.loadAside() {
+		if n := plan.Together(steps); n > 2*operations && runtime.GOMAXPROCS(0) > 1 {
 			return k.writeTwofold(ctx, steps[:n])
 		}
 	}
@@ -159,12 +159,25 @@ func (k *Kernel) writeInKernel(ctx context.Context, steps []plan.Step) int {
 func (k *Kernel) writeTwofold(ctx context.Context, steps []plan.Step) int {
 	half := len(steps) / 2
 	second := make(chan int)
-	go func() { second <- k.writeMany(ctx, k.aside, steps[half:]) }()
+	go func() { second <- k.writeAside(ctx, steps[half:]) }()
 	n := k.writeMany(ctx, k.writer, steps[:half])
 	if m := <-second; n == half {
 		n += m
 	}
 	return n
+}
+
+// writeAside is writeMany by the second program, which is loaded once. Where it can't
+// be the first does all by itself.
+func (k *Kernel) writeAside(ctx context.Context, steps []plan.Step) int {
+	if k.aside == nil {
+		var err error
+		if k.aside, err = bpf.NewWriter(k.owned); err != nil {
+			k.aside = nil
+			return 0
+		}
+	}
+	return k.writeMany(ctx, k.aside, steps)
 }
 
 // writeMany is writeOnce again and again, until all is done or nothing more is.
@@ -199,14 +212,6 @@ func (k *Kernel) writeOnce(w *bpf.Writer, steps []plan.Step) int {
 	// the same reason or succeeds: a run can't wait for memory, a call can.
 	n, _ := w.Write(list)
 	return n
-}
-
-// loadAside loads the second program once, if there is a second processor for it.
-func (k *Kernel) loadAside() bool {
-	if k.aside == nil && runtime.GOMAXPROCS(0) > 1 {
-		k.aside, _ = bpf.NewWriter(k.owned) // the first one can do all by itself
-	}
-	return k.aside != nil
 }
 
 // loadWriter loads the program once, if it may.

@@ -113,7 +113,18 @@ func CreateWith(settings *state.Settings, want []state.Map, o Options) (*Kernel,
 	if err := k.makeOwned(settings, want); err != nil {
 		return nil, errors.Join(err, k.Close())
 	}
+	k.prepare()
 	return k, nil
+}
+
+// prepare loads what the first plan will need, while the wanted State is still on its
+// way: the program that writes, and where no program hangs yet those that serve.
+// What can't be loaded is tried again, and said, when it is needed.
+func (k *Kernel) prepare() {
+	k.loadWriter()
+	if links, err := os.ReadDir(k.pins.links); errors.Is(err, os.ErrNotExist) || err == nil && len(links) == 0 {
+		_ = k.load()
+	}
 }
 
 // openOwned opens the wanted maps that are pinned, and compares them all before
