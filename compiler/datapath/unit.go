@@ -5,6 +5,7 @@ package datapath
 import (
 	"cmp"
 	"slices"
+	"sync"
 
 	"plumbline.dev/plumbline/schema/state"
 )
@@ -100,6 +101,43 @@ func (c *compiler) unit(u *unit) {
 			list[i] = k.open(c.texts)
 		}
 		c.walk(u.services, list)
+	}
+}
+
+// recompile compiles a unit by itself.
+func (c *compiler) recompile(u *unit) {
+	c.reset(u.lost)
+	c.unit(u)
+	u.outcome = c.outcome()
+}
+
+// alone compiles each of many units by itself: half of them beside the other half, as
+// none knows of another.
+func (c *compiler) alone(list []*unit) {
+	half := len(list)
+	var other sync.WaitGroup
+	if len(list) >= manyUnits {
+		half /= 2
+		twin := c.twin()
+		other.Go(func() {
+			for _, u := range list[half:] {
+				twin.recompile(u)
+			}
+		})
+	}
+	for _, u := range list[:half] {
+		c.recompile(u)
+	}
+	other.Wait()
+}
+
+// twin is a compiler of the same, with nothing collected. What both have in common
+// is not written while units are compiled.
+func (c *compiler) twin() *compiler {
+	return &compiler{
+		settings: c.settings, rules: c.rules, node: c.node, node4: c.node4, node6: c.node6,
+		redirects: c.redirects, addressed: c.addressed, proxied: c.proxied,
+		block: c.block, seed: c.seed, tabled: c.tabled, texts: c.texts,
 	}
 }
 

@@ -197,11 +197,14 @@ func (u *update) compile() {
 	if len(u.changed) >= manyUnits {
 		u.run.block = wholeBlock
 	}
+	list := make([]*unit, 0, len(u.changed))
 	for each := range u.changed {
 		each.claim(func(n state.FrontendName) { u.claims.drop(n, each) })
 		each.lost, each.claimed = nil, nil
-		u.recompile(each)
+		u.old[each] = each.outcome
+		list = append(list, each)
 	}
+	u.run.alone(list)
 	for each := range u.changed {
 		each.claim(func(n state.FrontendName) { u.claims.add(n, each) })
 	}
@@ -212,9 +215,7 @@ func (u *update) recompile(each *unit) {
 	if _, again := u.old[each]; !again {
 		u.old[each] = each.outcome
 	}
-	u.run.reset(each.lost)
-	u.run.unit(each)
-	each.outcome = u.run.outcome()
+	u.run.recompile(each)
 }
 
 // settle goes through the contests that any affected unit is in or was in.
