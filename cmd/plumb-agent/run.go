@@ -140,7 +140,7 @@ func (f *runFlags) agent(ctx context.Context, settings *state.Settings, h agentH
 		Heed: func(list []plan.Drift) []plan.Drift { return audit.Heed(settings.Audits, list) },
 		Mode: settings.Mode, Interval: settings.Interval.Duration, Grace: settings.Grace.Duration,
 		RepairEntries: settings.Limits.RepairEntries, Suspended: h.suspended,
-		Jitter: f.jitter, AllowEmpty: f.allowEmpty, Report: sayRefused(kernel.Refused, h.log, func(r reconcile.Report) { notices(r.Notices); h.report(r) }), Log: h.log,
+		Jitter: f.jitter, AllowEmpty: f.allowEmpty, Report: rests(sayRefused(kernel.Refused, h.log, func(r reconcile.Report) { notices(r.Notices); h.report(r) })), Log: h.log,
 	})
 	if err != nil {
 		return err

@@ -5,9 +5,13 @@ package reconcile
 import (
 	"context"
 	"net/netip"
+	"os"
 	"path/filepath"
 	"runtime"
+	"runtime/debug"
 	"slices"
+	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -30,33 +34,60 @@ import (
 const benchServices, benchEndpoints = 10000, 10
 
 // converted gives objects of that size as an agent has them: each comes out of the
-// bytes that an API server sends and is converted by itself.
-type converted struct{ services, slices [][]byte }
+// bytes that an API server sends and is converted by itself. The bytes are in a file,
+// so that they are not the agent's memory.
+type converted struct {
+	bytes            *os.File
+	services, slices []span
+}
+
+type span struct{ at, size int }
 
 func benchObjects(b *testing.B) converted {
 	b.Helper()
+	defer debug.FreeOSMemory()
+	file, err := os.Create(filepath.Join(b.TempDir(), "objects"))
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(func() { file.Close() })
+	c, at := converted{bytes: file}, 0
+	write := func(object interface{ Marshal() ([]byte, error) }) span {
+		data, err := object.Marshal()
+		if err == nil {
+			_, err = file.Write(data)
+		}
+		if err != nil {
+			b.Fatal(err)
+		}
+		at += len(data)
+		return span{at - len(data), len(data)}
+	}
 	objects := sourcetest.New(benchServices, benchEndpoints)
-	var c converted
 	for i := range benchServices {
-		service, err := objects.Services.Items[i].Marshal()
-		if err != nil {
-			b.Fatal(err)
-		}
-		slice, err := objects.Slices.Items[i].Marshal()
-		if err != nil {
-			b.Fatal(err)
-		}
-		c.services, c.slices = append(c.services, service), append(c.slices, slice)
+		c.services = append(c.services, write(&objects.Services.Items[i]))
+		c.slices = append(c.slices, write(&objects.Slices.Items[i]))
 	}
 	return c
+}
+
+// read decodes an object.
+func (c converted) read(b *testing.B, from span, object interface{ Unmarshal([]byte) error }) {
+	b.Helper()
+	data := make([]byte, from.size)
+	_, err := c.bytes.ReadAt(data, int64(from.at))
+	if err == nil {
+		err = object.Unmarshal(data)
+	}
+	if err != nil {
+		b.Fatal(err)
+	}
 }
 
 func (c converted) service(b *testing.B, i int) state.Service {
 	b.Helper()
 	var object corev1.Service
-	if err := object.Unmarshal(c.services[i]); err != nil {
-		b.Fatal(err)
-	}
+	c.read(b, c.services[i], &object)
 	out, _ := source.Service(&object)
 	return out
 }
@@ -65,9 +96,7 @@ func (c converted) service(b *testing.B, i int) state.Service {
 func (c converted) slice(b *testing.B, i, endpoints int) state.EndpointSlice {
 	b.Helper()
 	var object discoveryv1.EndpointSlice
-	if err := object.Unmarshal(c.slices[i]); err != nil {
-		b.Fatal(err)
-	}
+	c.read(b, c.slices[i], &object)
 	object.Endpoints = object.Endpoints[:endpoints]
 	out, _ := source.EndpointSlice(&object)
 	return out
@@ -269,14 +298,23 @@ func (maps rawMaps) again(b *testing.B, steps []plan.Step) time.Duration {
 
 // BenchmarkPrivilegedAgentMemory says what an agent of that size keeps: live heap
 // with the compiler and all that it keeps of the objects, the State and the entries
-// as they were read, at first, and after 20,000 changes and a round.
+// as they were read, at first, and after 20,000 changes and a round; and what the
+// process has of memory then, what it had at most, and what it had without an agent.
 func BenchmarkPrivilegedAgentMemory(b *testing.B) {
 	const mebibyte = 1 << 20
 	for b.Loop() {
 		objects := benchObjects(b)
 		before := liveHeap()
+		b.ReportMetric(resident(b, "VmRSS"), "empty-RSS-MiB")
+		if err := os.WriteFile("/proc/self/clear_refs", []byte("5"), 0); err != nil { // VmHWM starts anew
+			b.Fatal(err)
+		}
 		n := newBench(b, objects, true)
+		b.ReportMetric(resident(b, "VmHWM"), "first-peak-RSS-MiB")
 		first := liveHeap() - before
+		defer debug.SetGCPercent(debug.SetGCPercent(50)) // as plumb-agent does once it is in sync
+		debug.FreeOSMemory()
+		b.ReportMetric(resident(b, "VmRSS"), "RSS-MiB")
 		for range 2 * benchServices {
 			n.change(b)
 			if r := n.Follow(context.Background()); r.Err != nil {
@@ -288,6 +326,7 @@ func BenchmarkPrivilegedAgentMemory(b *testing.B) {
 			b.Fatal(r.Status, r.Err)
 		}
 		b.ReportMetric(0, "ns/op")
+		b.ReportMetric(resident(b, "VmRSS"), "churned-RSS-MiB")
 		b.ReportMetric(float64(first)/mebibyte, "MiB")
 		b.ReportMetric(float64(liveHeap()-before)/mebibyte, "churned-MiB")
 		runtime.KeepAlive(n)
@@ -301,4 +340,20 @@ func liveHeap() int {
 	var m runtime.MemStats
 	runtime.ReadMemStats(&m)
 	return int(m.HeapAlloc)
+}
+
+// resident gives a size of the process in MiB, as the kernel counts it.
+func resident(b *testing.B, what string) float64 {
+	b.Helper()
+	text, err := os.ReadFile("/proc/self/status")
+	if err != nil {
+		b.Fatal(err)
+	}
+	_, rest, _ := strings.Cut(string(text), "\n"+what+":")
+	kib, _, _ := strings.Cut(strings.TrimSpace(rest), " ")
+	n, err := strconv.Atoi(kib)
+	if err != nil {
+		b.Fatalf("%s: %v", what, err)
+	}
+	return float64(n) / 1024
 }
