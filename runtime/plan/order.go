@@ -135,11 +135,11 @@ func serviceRank(s Step) int {
 	return rankDropMaster
 }
 
-// Together gives how many steps from the front are of one rank. They are safe in
-// any order, and so are some of them without the others (I3).
+// Together gives how many steps from the front are writes of one rank. They are safe
+// in any order, and so are some of them without the others (I3).
 func Together(steps []Step) int {
 	n := 0
-	for n < len(steps) && rank(steps[n]) == rank(steps[0]) {
+	for n < len(steps) && rank(steps[n]) == rank(steps[0]) && steps[n].Attachment == nil {
 		n++
 	}
 	return n
