@@ -7,6 +7,8 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"runtime"
+	"sync"
 	"unsafe"
 
 	"github.com/cilium/ebpf"
@@ -149,6 +151,29 @@ func (k *Kernel) write(steps []plan.Step) (int, error) {
 	if m == nil {
 		return 0, fmt.Errorf("map %s is none of the agent's", steps[0].Map)
 	}
+	if n := plan.Together(steps); n > 2*operations && runtime.GOMAXPROCS(0) > 1 {
+		return writeHalves(m, steps[:n])
+	}
+	return writeRun(m, steps)
+}
+
+// writeHalves writes steps whose order is of no matter by two calls at the same time.
+// What it gives is of the first that failed.
+func writeHalves(m *ebpf.Map, steps []plan.Step) (int, error) {
+	half := len(steps) / 2
+	var n int
+	var err error
+	var second sync.WaitGroup
+	second.Go(func() { n, err = writeRun(m, steps[half:]) })
+	first, firstErr := writeRun(m, steps[:half])
+	second.Wait()
+	if firstErr != nil {
+		return first, firstErr
+	}
+	return half + n, err
+}
+
+func writeRun(m *ebpf.Map, steps []plan.Step) (int, error) {
 	if batch := writers[steps[0].Map]; batch != nil && len(steps) > few {
 		n, err := batch(m, steps)
 		if err == nil {

@@ -254,8 +254,8 @@ func TestPrivilegedProgramsMixedSteps(t *testing.T) {
 	}
 }
 
-// A long run of steps of one rank is written by two programs: all of it, and in the
-// order of ranks. Where there is no room what is said to have taken effect has.
+// A long run of steps of one rank is written by two programs, or two calls: all of it.
+// Where there is no room what is said to have taken effect has.
 func TestPrivilegedManySteps(t *testing.T) {
 	const rows, room = 30000, 28000
 	var steps []plan.Step
@@ -264,11 +264,15 @@ func TestPrivilegedManySteps(t *testing.T) {
 		steps = append(steps, plan.Step{Op: plan.Put, Map: layout.Backends4, Key: layout.BackendID(i + 1), New: row.Bytes()})
 	}
 	for _, c := range []struct {
-		name    string
-		entries uint32
-	}{{"enough room", rows}, {"too little room", room}} {
+		name     string
+		entries  uint32
+		programs store.Programs
+	}{
+		{"enough room", rows, store.WhereUseful}, {"too little room", room, store.WhereUseful},
+		{"enough room for calls", rows, store.Never}, {"too little room for calls", room, store.Never},
+	} {
 		t.Run(c.name, func(t *testing.T) {
-			k := create(t, settings(t), roomy(c.entries))
+			k := createWith(t, settings(t), roomy(c.entries), store.Options{Programs: c.programs})
 			n, err := k.Apply(context.Background(), steps)
 			if fits := c.entries >= rows; fits != (err == nil) || fits != (n == rows) {
 				t.Errorf("%d steps applied: %v", n, err)
