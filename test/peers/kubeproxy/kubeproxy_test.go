@@ -13,8 +13,8 @@ import (
 	"net"
 	"os"
 	"os/exec"
-	"syscall"
 	"runtime"
+	"syscall"
 	"testing"
 	"time"
 
