@@ -23,6 +23,8 @@ type Result struct {
 	Stray []layout.Stray
 
 	ids func() *layout.Ledger
+	// tables are the writes of Maglev tables that the plan does not have yet.
+	tables []tableEdit
 }
 
 // Ledger are the ids that the plan gives or keeps, for the next Diff.
@@ -68,7 +70,7 @@ func diff(have *Have, want *state.State, known *layout.Ledger) (*Result, error) 
 	}
 	d := newDiffer(have, dec, want, ids)
 	for _, desc := range layout.Content() {
-		if desc.ID == layout.Maglev4 || desc.ID == layout.Maglev6 {
+		if maglevMap(desc.ID) {
 			continue // compared by digest: a State does not hold the tables
 		}
 		for e := range layout.Edits(have.Tables[desc.ID], tables[desc.ID]) {
@@ -82,7 +84,7 @@ func diff(have *Have, want *state.State, known *layout.Ledger) (*Result, error) 
 	d.attachments()
 	order(d.plan)
 	given := func() *layout.Ledger { return ids }
-	return &Result{Drifts: d.found.sorted(), Plan: d.plan, ids: given, Target: newTarget(want, given, tables), Stray: append(strange, dec.Stray...)}, nil
+	return &Result{Drifts: d.found.sorted(), Plan: d.plan, ids: given, tables: d.tables, Target: newTarget(want, given, tables), Stray: append(strange, dec.Stray...)}, nil
 }
 
 // differ turns edits of bytes into drifts that a person understands.
@@ -93,7 +95,9 @@ type differ struct {
 	ids   *layout.Ledger
 	plan  Plan
 	found *drifts
-	told  state.FrontendName // the last that whole reported: its slots follow each other
+	// tables are edits of Maglev tables.
+	tables []tableEdit
+	told   state.FrontendName // the last that whole reported: its slots follow each other
 
 	haveF, wantF   map[state.FrontendName]*state.Frontend
 	haveID, wantID map[uint16]state.FrontendName // by reverse-NAT id

@@ -51,7 +51,7 @@ func sized(tables layout.Tables) bool {
 		if table.Rows() == 0 {
 			continue
 		}
-		if key, value := table.Row(0); id == layout.Maglev4 || id == layout.Maglev6 || len(key) != d.KeySize || len(value) != d.ValueSize {
+		if key, value := table.Row(0); maglevMap(id) || len(key) != d.KeySize || len(value) != d.ValueSize {
 			return false
 		}
 	}

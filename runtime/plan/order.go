@@ -20,6 +20,8 @@ import (
 //   - slots are there before the master counts them, and are gone only after it
 //     no longer does: a master with count 3 over two slots fails one
 //     connection in three;
+//   - a Maglev table is there before a master says that it is to be asked, and
+//     after the rows that it leads to; it goes after every master that did;
 //   - the internal entry of a service with two scopes is complete before the
 //     external master says that there is one, and goes after it no longer does:
 //     in between, every in-cluster client would find no service;
@@ -31,6 +33,7 @@ import (
 const (
 	rankDetail       = iota // put reverse NAT, backends, matches, ranges
 	rankSlot                // put slots
+	rankTable               // put Maglev tables
 	rankInternal            // put masters of the internal scope
 	rankMaster              // put masters
 	rankDropMaster          // delete masters
@@ -107,6 +110,8 @@ func rank(s Step) int {
 		return serviceRank(s)
 	}
 	switch {
+	case s.Op == Put && maglevMap(s.Map):
+		return rankTable
 	case s.Op == Put:
 		return rankDetail
 	case s.Map == layout.Backends4 || s.Map == layout.Backends6:

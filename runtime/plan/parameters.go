@@ -70,32 +70,3 @@ func (d *differ) fill(m HeldMap) {
 	x.Message = fmt.Sprintf("map %s holds %d of %d entries", m.Name, m.Entries, m.MaxEntries)
 	d.found.add(x)
 }
-
-// maglev compares tables by digest.
-func (d *differ) maglev() {
-	held := map[state.FrontendName]state.MaglevTable{}
-	for _, m := range d.dec.State.Maglev {
-		held[m.Frontend] = m
-	}
-	for _, want := range d.want.Maglev {
-		have, ok := held[want.Frontend]
-		delete(held, want.Frontend)
-		if d.haveF[want.Frontend] == nil || ok && have.Digest == want.Digest {
-			continue
-		}
-		text := "no table"
-		if ok {
-			text = maglevText(have)
-		}
-		d.drift(MaglevDrift, want.Frontend, state.Endpoint{}, maglevText(want), text, "the Maglev table of %s is %s, want %s", want.Frontend, text, maglevText(want))
-	}
-	for name, have := range held {
-		if d.wantF[name] != nil {
-			d.drift(MaglevDrift, name, state.Endpoint{}, "no table", maglevText(have), "%s has a Maglev table, want none", name)
-		}
-	}
-}
-
-func maglevText(m state.MaglevTable) string {
-	return fmt.Sprintf("%d positions over %d backends, digest %.12s", m.TableSize, len(m.Slots), m.Digest)
-}

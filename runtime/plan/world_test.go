@@ -29,10 +29,14 @@ func newWorld(t layout.Tables) world {
 }
 
 func (w world) tables() layout.Tables {
+	return w.tablesOf(func(d layout.Desc) int { return d.ValueSize })
+}
+
+func (w world) tablesOf(valueSize func(layout.Desc) int) layout.Tables {
 	t := layout.Tables{}
 	for id, entries := range w {
 		d := id.Desc()
-		t[id] = layout.NewTable(d.KeySize, d.ValueSize, len(entries))
+		t[id] = layout.NewTable(d.KeySize, valueSize(d), len(entries))
 		for key, value := range entries {
 			t[id].Append([]byte(key), []byte(value))
 		}

@@ -37,7 +37,10 @@ type Compiled struct {
 	complete bool
 }
 
-var _ Follower = (*Compiled)(nil)
+var (
+	_ Follower = (*Compiled)(nil)
+	_ Tabler   = (*Compiled)(nil)
+)
 
 // ErrNotices is wrapped where the Snapshot has errors.
 var ErrNotices = errors.New("the snapshot has errors")
@@ -64,6 +67,16 @@ func (c *Compiled) Current() *state.State {
 		return c.held
 	}
 	return c.compiler.State()
+}
+
+// MaglevTable computes a table by the settings' hash seed. A seed that is none has
+// been said by the compiler, which compiles no table then: nor is one given here.
+func (c *Compiled) MaglevTable(backends []state.Endpoint, size uint32) []uint32 {
+	seed, err := datapath.MaglevSeed(c.Settings.LoadBalancer.MaglevHashSeed)
+	if err != nil {
+		return nil
+	}
+	return datapath.MaglevTable(backends, nil, size, seed)
 }
 
 // Last gives the Snapshot of the last State that was complete; nil before the

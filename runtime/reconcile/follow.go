@@ -77,6 +77,9 @@ func (r *Reconciler) follow(ctx context.Context, f Follower, report *Report) (bo
 	if err != nil {
 		return false, err
 	}
+	if change.Empty() {
+		return true, nil // also where none could be followed, as with Maglev tables
+	}
 	counts := Counts{
 		Frontends: r.counts.Frontends + len(change.After.Frontends) - len(change.Before.Frontends),
 		Backends:  r.counts.Backends + len(change.After.Backends) - len(change.Before.Backends),

@@ -322,8 +322,28 @@ func (r *Reconciler) compare(ctx context.Context, report *Report) (*plan.Have, *
 		failed := fail(*report, Incompatible, ReasonLayout, err)
 		return nil, nil, &failed
 	}
+	if err := r.tabulate(result); err != nil {
+		failed := fail(*report, Incompatible, ReasonLayout, err)
+		return nil, nil, &failed
+	}
 	result.Drifts = r.cfg.Heed(result.Drifts)
 	return have, result, nil
+}
+
+// Tabler is a Source that can compute the Maglev tables of which a State has the
+// digests.
+type Tabler interface {
+	// MaglevTable gives, for each of size positions, an index into backends.
+	MaglevTable(backends []state.Endpoint, size uint32) []uint32
+}
+
+// tabulate has a plan write Maglev tables, where they are ours to write.
+func (r *Reconciler) tabulate(result *plan.Result) error {
+	t, ok := r.cfg.Source.(Tabler)
+	if !ok || r.cfg.Mode != state.Own {
+		return nil
+	}
+	return result.Tabulate(t.MaglevTable)
 }
 
 // ids are those that our last plan gave or kept. Where they are another's to give,

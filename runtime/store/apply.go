@@ -141,6 +141,8 @@ var writers = map[layout.MapID]writer{
 	layout.ReverseNAT4:   writeBatch[[2]byte, [6]byte],
 	layout.ReverseNAT6:   writeBatch[[2]byte, [18]byte],
 	layout.AffinityMatch: writeBatch[[8]byte, [1]byte],
+	layout.Maglev4:       writeTables,
+	layout.Maglev6:       writeTables,
 }
 
 // few is up to how many steps are written one by one.
@@ -189,17 +191,25 @@ func writeRun(m *ebpf.Map, steps []plan.Step) (int, error) {
 
 func writeEach(m *ebpf.Map, steps []plan.Step) (int, error) {
 	for i, s := range steps {
-		var err error
-		if s.Op == plan.Put {
-			err = m.Put(s.Key, s.New)
-		} else if err = m.Delete(s.Key); errors.Is(err, ebpf.ErrKeyNotExist) {
-			err = nil
-		}
-		if err != nil {
+		if err := writeOne(m, s); err != nil {
 			return i, err
 		}
 	}
 	return len(steps), nil
+}
+
+func writeOne(m *ebpf.Map, s plan.Step) error {
+	switch {
+	case s.Op == plan.Put && m.Type() == ebpf.HashOfMaps:
+		return swapTable(m, s.Key, s.New)
+	case s.Op == plan.Put:
+		return m.Put(s.Key, s.New)
+	}
+	err := m.Delete(s.Key)
+	if errors.Is(err, ebpf.ErrKeyNotExist) {
+		return nil
+	}
+	return err
 }
 
 func writeBatch[K, V any](m *ebpf.Map, steps []plan.Step) (int, error) {

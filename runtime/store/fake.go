@@ -9,6 +9,7 @@ import (
 	"slices"
 	"sync"
 
+	"github.com/cilium/ebpf"
 	"golang.org/x/sys/unix"
 
 	"plumbline.dev/plumbline/bpf/layout"
@@ -60,7 +61,11 @@ func (f *Fake) Read(ctx context.Context) (*plan.Have, error) {
 }
 
 func (f *Fake) table(d layout.Desc) *layout.Table {
-	t := layout.NewTable(d.KeySize, d.ValueSize, len(f.entries[d.ID]))
+	size := d.ValueSize
+	for _, value := range f.entries[d.ID] {
+		size = len(value) // of a Maglev table another one
+	}
+	t := layout.NewTable(d.KeySize, size, len(f.entries[d.ID]))
 	for key, value := range f.entries[d.ID] {
 		t.Append([]byte(key), []byte(value))
 	}
@@ -97,7 +102,7 @@ func (f *Fake) apply(s plan.Step) error {
 		return err
 	}
 	d := s.Map.Desc()
-	if len(s.Key) != d.KeySize || s.Op == plan.Put && len(s.New) != d.ValueSize {
+	if len(s.Key) != d.KeySize || s.Op == plan.Put && len(s.New) != d.ValueSize && m.Type != mapTypes[ebpf.HashOfMaps] {
 		return fmt.Errorf("an entry of %d+%d bytes, want %d+%d: %w", len(s.Key), len(s.New), d.KeySize, d.ValueSize, unix.EINVAL)
 	}
 	entries := f.entries[s.Map]

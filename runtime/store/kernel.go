@@ -24,11 +24,13 @@ type Kernel struct {
 	skip   bool   // attachments, where they may not be looked at
 	hooks  bool   // are asked beside the pinned links
 	// owned is set in mode own: then maps are ours, open for writing, under a lock.
-	owned   map[string]*ebpf.Map
-	lock    *os.File
-	repairs bool // set by OpenForRepair
-	config  bpf.Config
-	objects *bpf.Objects // loaded with the first Attach
+	owned map[string]*ebpf.Map
+	lock  *os.File
+	// tableBytes is the size of a Maglev table of ours.
+	tableBytes int
+	repairs    bool // set by OpenForRepair
+	config     bpf.Config
+	objects    *bpf.Objects // loaded with the first Attach
 	// afterMap is called with each map's name once it has been read: tests change
 	// the pins under a read by it.
 	afterMap func(name string)
@@ -100,7 +102,7 @@ func CreateWith(settings *state.Settings, want []state.Map, o Options) (*Kernel,
 	}
 	k := &Kernel{
 		layout: settings.Layout, pins: pinSet{dir, filepath.Join(dir, ownLinks)}, cgroup: settings.CgroupRoot,
-		owned: map[string]*ebpf.Map{}, programs: o.Programs, known: map[layout.MapID]*known{}, afterMap: func(string) {},
+		owned: map[string]*ebpf.Map{}, tableBytes: 4 * int(settings.LoadBalancer.MaglevTableSize), programs: o.Programs, known: map[layout.MapID]*known{}, afterMap: func(string) {},
 		config: bpf.Config{NodePortMin: settings.NodePortMin, NodePortMax: settings.NodePortMax, AnyProtocolFallback: settings.Layout <= state.Cilium118},
 	}
 	var err error
@@ -110,7 +112,7 @@ func CreateWith(settings *state.Settings, want []state.Map, o Options) (*Kernel,
 	if err := k.openOwned(want); err != nil {
 		return nil, errors.Join(err, k.Close())
 	}
-	if err := k.makeOwned(settings, want); err != nil {
+	if err := k.makeOwned(want); err != nil {
 		return nil, errors.Join(err, k.Close())
 	}
 	k.prepare()
@@ -151,18 +153,22 @@ func (k *Kernel) openOwned(want []state.Map) error {
 			errs = append(errs, err)
 			continue
 		}
-		differing = append(differing, writable(have, w)...)
+		list := writable(have, w)
+		if len(list) == 0 {
+			list, err = tableDifference(w.Name, m, k.tableBytes)
+		}
+		differing, errs = append(differing, list...), append(errs, err)
 	}
 	hint := fmt.Sprintf("nothing was written; remove %s to start anew, which drops its programs", k.pins.maps)
 	return errors.Join(append(errs, incompatible(k.layout, differing, nil, hint))...)
 }
 
-func (k *Kernel) makeOwned(settings *state.Settings, want []state.Map) error {
+func (k *Kernel) makeOwned(want []state.Map) error {
 	for _, w := range want {
 		if k.owned[w.Name] != nil {
 			continue
 		}
-		spec, err := mapSpec(w, settings)
+		spec, err := k.mapSpec(w)
 		if err != nil {
 			return err
 		}
@@ -178,7 +184,7 @@ func (k *Kernel) makeOwned(settings *state.Settings, want []state.Map) error {
 	return nil
 }
 
-func mapSpec(w state.Map, settings *state.Settings) (*ebpf.MapSpec, error) {
+func (k *Kernel) mapSpec(w state.Map) (*ebpf.MapSpec, error) {
 	kind, err := mapTypeNamed(w.Type)
 	if err != nil {
 		return nil, fmt.Errorf("make map %s: %w", w.Name, err)
@@ -188,7 +194,7 @@ func mapSpec(w state.Map, settings *state.Settings) (*ebpf.MapSpec, error) {
 		spec.MaxEntries = unsized
 	}
 	if kind == ebpf.HashOfMaps {
-		spec.InnerMap = &ebpf.MapSpec{Type: ebpf.Array, KeySize: 4, ValueSize: 4 * settings.LoadBalancer.MaglevTableSize, MaxEntries: 1}
+		spec.InnerMap = innerSpec(k.tableBytes)
 	}
 	return spec, nil
 }

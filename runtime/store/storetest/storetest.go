@@ -21,7 +21,7 @@ import (
 const Room = 64
 
 // Maps are the maps that a store under test has: every content map but those
-// of maps, which no step writes.
+// of maps, which need a size of tables and have tests of their own.
 func Maps() []state.Map {
 	var maps []state.Map
 	for _, d := range layout.Content() {
