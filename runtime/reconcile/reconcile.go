@@ -91,6 +91,7 @@ type Reconciler struct {
 	// target and the kernel do.
 	behind bool
 	sound  bool // the last round came to InSync, and nothing was amiss
+	full   full
 }
 
 // New makes a Reconciler. The error names every field that makes no sense.
@@ -317,12 +318,11 @@ func (r *Reconciler) compare(ctx context.Context, report *Report) (*plan.Have, *
 	if result := r.known(have); result != nil {
 		return have, result, nil
 	}
-	result, err := plan.Diff(have, r.want, r.ids())
-	if err != nil {
-		failed := fail(*report, Incompatible, ReasonLayout, err)
-		return nil, nil, &failed
+	result, err := r.diff(have)
+	if err == nil {
+		err = r.tabulate(result)
 	}
-	if err := r.tabulate(result); err != nil {
+	if err != nil {
 		failed := fail(*report, Incompatible, ReasonLayout, err)
 		return nil, nil, &failed
 	}
@@ -440,6 +440,9 @@ func (r *Reconciler) forgetChanged(c *state.Change) {
 // kernel was never brought to, or a confirmed drift.
 func (r *Reconciler) act(ctx context.Context, have *plan.Have, result *plan.Result, sourceErr error, report *Report) {
 	report.Planned += len(result.Plan)
+	if r.cfg.Mode == state.Own && len(result.Plan) == 0 {
+		r.applied = r.digest() // as far as it can be: the rest is no step's to mend
+	}
 	rollout := r.cfg.Mode == state.Own && r.applied != r.digest()
 	mend := r.cfg.Mode == state.Own && len(report.Drifts) > 0
 	switch {
@@ -461,6 +464,9 @@ func (r *Reconciler) act(ctx context.Context, have *plan.Have, result *plan.Resu
 	default:
 		report.Status, report.Reason = OutOfSync, ReasonUnconfirmed
 		r.last, r.target = result.Target, result.Target // as far as is known
+		if r.full.left != "" {
+			r.target = nil // it is not what is wanted
+		}
 	}
 }
 
@@ -480,7 +486,16 @@ func (r *Reconciler) digestHave(have *plan.Have, result *plan.Result) string {
 }
 
 func (r *Reconciler) apply(ctx context.Context, result *plan.Result, rollout bool, report *Report) {
-	if err := r.write(ctx, result, report); err != nil {
+	err := r.write(ctx, result, report)
+	if err == nil && r.full.partway {
+		var fault *Report
+		if result, fault = r.second(ctx, result, report); fault != nil {
+			report.Status, report.Reason, report.Err = fault.Status, fault.Reason, fault.Err
+			return
+		}
+		err = r.write(ctx, result, report)
+	}
+	if err != nil {
 		report.Status, report.Reason, report.Err = OutOfSync, ReasonApplyFailed, err
 		return
 	}
