@@ -46,6 +46,11 @@ func alerts(environment string, settings *state.Settings) []alert {
 		summary:     "The agent of {{ $labels.node }} no longer hears from the API server",
 		description: "What should be there was last known {{ $value | humanizeDuration }} ago. That state stays in force, and nothing is pruned by it.",
 	}, {
+		name: "PlumblineSuspended", after: "1h", severity: "warning",
+		expr:        fmt.Sprintf("max by (node) (%s) > 0", metric.Suspended.Name),
+		summary:     "The agent of {{ $labels.node }} is suspended",
+		description: "It compares and reports, but writes nothing, whatever its mode. Somebody may have forgotten to resume it.",
+	}, {
 		name: "PlumblineMapFull", after: "10m", severity: "warning",
 		expr:        fmt.Sprintf("max by (node, map) (%s / %s) > 0.9", metric.MapEntries.Name, metric.MapSize.Name),
 		summary:     "The map {{ $labels.map }} of {{ $labels.node }} is nearly full",

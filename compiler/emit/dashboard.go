@@ -32,6 +32,7 @@ func panels() []panel {
 		{"How full the maps are", "timeseries", "percentunit",
 			fmt.Sprintf("max by (map) (%s / %s)", metric.MapEntries.Name, metric.MapSize.Name), "{{map}}"},
 		{"Age of what should be there", "timeseries", "s", fmt.Sprintf("max by (node) (%s)", metric.SourceAge.Name), "{{node}}"},
+		{"Suspended agents", "timeseries", "short", fmt.Sprintf("sum(%s)", metric.Suspended.Name), "suspended"},
 		{"Frontends that should be there", "timeseries", "short", fmt.Sprintf("max by (node) (%s)", metric.Frontends.Name), "{{node}}"},
 		{"Backends that should be there", "timeseries", "short", fmt.Sprintf("max by (node) (%s)", metric.Backends.Name), "{{node}}"},
 		{"Versions", "timeseries", "short", fmt.Sprintf("count by (version) (%s)", metric.BuildInfo.Name), "{{version}}"},

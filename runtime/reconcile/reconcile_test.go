@@ -430,3 +430,22 @@ func TestReportJSON(t *testing.T) {
 		t.Errorf("have %s, %v", data, err)
 	}
 }
+
+// A clock that somebody sets confirms nothing, and puts nothing off: what ages are
+// reckoned from has the monotonic clock's reading, by which Sub goes then.
+func TestAgesGoByTheMonotonicClock(t *testing.T) {
+	s := newSetting(t, state.Observe, nil)
+	report := s.r.Round(t.Context())
+	stamps := map[string]time.Time{"the report's time": report.Time, "the wanted state's": s.r.wantAt}
+	for key, seen := range s.r.seen {
+		stamps[key] = seen.since
+	}
+	if len(stamps) < 3 {
+		t.Error("no difference was seen")
+	}
+	for what, stamp := range stamps {
+		if !strings.Contains(stamp.String(), " m=") {
+			t.Errorf("%s is of the wall clock alone: %s", what, stamp)
+		}
+	}
+}

@@ -53,11 +53,7 @@ func (m *Metrics) counter(d metric.Metric, labels ...string) prometheus.Counter 
 // last one that knew it left it, but for its status and age.
 func (m *Metrics) Observe(r reconcile.Report) {
 	for _, status := range reconcile.Statuses() {
-		value := 0.0
-		if status == r.Status {
-			value = 1
-		}
-		m.gauge(metric.Status, status.String()).Set(value)
+		m.gauge(metric.Status, status.String()).Set(number(status == r.Status))
 	}
 	m.counter(metric.Rounds, r.Status.String(), string(r.Reason)).Inc()
 	m.duration.Observe(r.Seconds)
@@ -69,6 +65,7 @@ func (m *Metrics) Observe(r reconcile.Report) {
 	m.counter(metric.Steps, "planned").Add(float64(r.Planned))
 	m.counter(metric.Steps, "applied").Add(float64(r.Applied))
 	m.gauge(metric.SourceAge).Set(r.WantAgeSeconds)
+	m.gauge(metric.Suspended).Set(number(r.Suspended))
 	if !Compared(r.Status) {
 		return
 	}
@@ -80,6 +77,13 @@ func (m *Metrics) Observe(r reconcile.Report) {
 		m.gauge(metric.MapEntries, f.Name).Set(float64(f.Entries))
 		m.gauge(metric.MapSize, f.Name).Set(float64(f.MaxEntries))
 	}
+}
+
+func number(is bool) float64 {
+	if is {
+		return 1
+	}
+	return 0
 }
 
 // drifts counts by kind; a kind that is gone is 0, so that an alert on it ends.

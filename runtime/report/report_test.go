@@ -83,12 +83,14 @@ func TestMetricsFollowRounds(t *testing.T) {
 	check("last in sync", value(metric.LastInSync), 0)
 	check("entries", value(metric.MapEntries, "cilium_lb4_services_v2"), 7)
 
-	m.Observe(reconcile.Report{Time: began.Add(time.Minute), Status: reconcile.Unknown, Reason: reconcile.ReasonReadFailed, WantAgeSeconds: 60})
+	m.Observe(reconcile.Report{Time: began.Add(time.Minute), Status: reconcile.Unknown, Reason: reconcile.ReasonReadFailed, WantAgeSeconds: 60, Suspended: true})
+	check("suspended", value(metric.Suspended), 1)
 	check("drifts, where the kernel could not be read", value(metric.Drifts, "stale-backend"), 2)
 	check("status", value(metric.Status, "Drifted"), 0)
 	check("source age", value(metric.SourceAge), 60)
 
 	m.Observe(reconcile.Report{Time: began.Add(2 * time.Minute), Status: reconcile.InSync, Reason: reconcile.ReasonInSync})
+	check("suspended, once resumed", value(metric.Suspended), 0)
 	check("drifts, once mended", value(metric.Drifts, "stale-backend"), 0)
 	check("last in sync", value(metric.LastInSync), float64(began.Add(2*time.Minute).Unix()))
 	check("steps", testutil.ToFloat64(m.counter(metric.Steps, "applied")), 2)

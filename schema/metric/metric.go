@@ -37,6 +37,7 @@ var (
 	Frontends   = Metric{"plumbline_wanted_frontends", Gauge, "Frontends of the wanted state.", nil}
 	Backends    = Metric{"plumbline_wanted_backends", Gauge, "Backends of the wanted state.", nil}
 	SourceAge   = Metric{"plumbline_source_age_seconds", Gauge, "How old the wanted state is: above 0 where the source failed.", nil}
+	Suspended   = Metric{"plumbline_suspended", Gauge, "1 while the agent is told to write nothing, else 0.", nil}
 	MapEntries  = Metric{"plumbline_map_entries", Gauge, "Entries that a map holds.", []string{"map"}}
 	MapSize     = Metric{"plumbline_map_max_entries", Gauge, "Entries that a map can hold.", []string{"map"}}
 )
@@ -44,5 +45,5 @@ var (
 // All lists them.
 func All() []Metric {
 	return []Metric{BuildInfo, Status, Rounds, RoundTime, LastRound, LastInSync, Drifts, Unconfirmed, Steps,
-		Frontends, Backends, SourceAge, MapEntries, MapSize}
+		Frontends, Backends, SourceAge, Suspended, MapEntries, MapSize}
 }
