@@ -128,7 +128,7 @@ func (f *runFlags) agent(ctx context.Context, settings *state.Settings, h agentH
 	if err != nil {
 		return err
 	}
-	kernel, err := openStore(settings)
+	kernel, err := openStore(settings, h.log)
 	if err != nil {
 		return err
 	}
@@ -236,7 +236,7 @@ func parseSettings(data []byte) (*state.Settings, error) {
 // openStore opens the maps: those of Cilium for reading, or for single writes as
 // well, or our own. Which maps
 // there are to be depends on the settings alone.
-func openStore(settings *state.Settings) (*store.Kernel, error) {
+func openStore(settings *state.Settings, log *slog.Logger) (*store.Kernel, error) {
 	o := store.Options{CgroupRoot: settings.CgroupRoot, Hooks: true, SkipAttachments: true}
 	switch settings.Mode {
 	case state.Repair:
@@ -245,7 +245,9 @@ func openStore(settings *state.Settings) (*store.Kernel, error) {
 		return store.Open(settings.BPFRoot, settings.Layout, o)
 	}
 	want, _ := datapath.Compile(settings, &state.Snapshot{})
-	return store.Create(settings, want.Maps)
+	return store.CreateWith(settings, want.Maps, store.Options{Repinned: func(name string) {
+		log.Warn("a pin was gone, or another's, and was put back", "pin", name)
+	}})
 }
 
 // auditOf gives what compares the maps beside the load balancer's. In mode own no

@@ -72,9 +72,9 @@ func (k *Kernel) run(steps []plan.Step) (int, error) {
 	var err error
 	switch s.Op {
 	case plan.Attach:
-		err = k.attach(s)
+		err = errors.Join(k.attach(s), k.release(s.Attachment.Program)) // the old one last
 	case plan.Detach:
-		err = bpf.Detach(s.Attachment.Program, k.pins.links)
+		err = errors.Join(k.release(s.Attachment.Program), bpf.Detach(s.Attachment.Program, k.pins.links))
 	default:
 		return k.write(steps)
 	}

@@ -10,6 +10,7 @@ import (
 	"sync"
 
 	"github.com/cilium/ebpf"
+	"github.com/cilium/ebpf/link"
 
 	"plumbline.dev/plumbline/bpf"
 	"plumbline.dev/plumbline/bpf/layout"
@@ -26,6 +27,9 @@ type Kernel struct {
 	// owned is set in mode own: then maps are ours, open for writing, under a lock.
 	owned map[string]*ebpf.Map
 	lock  *os.File
+	// links are those of our programs, held so that they outlive their pins.
+	links    map[string]link.Link
+	repinned func(name string)
 	// tableBytes is the size of a Maglev table of ours.
 	tableBytes int
 	repairs    bool // set by OpenForRepair
@@ -60,6 +64,9 @@ type Options struct {
 	SkipAttachments bool
 	// Programs is how maps are compared and written.
 	Programs Programs
+	// Repinned is told of each map or program of ours whose pin was put back; nil is
+	// nobody. It must not call the Kernel.
+	Repinned func(name string)
 }
 
 // Open opens pinned maps for reading, Cilium's or ours: dir is a bpffs, or the
@@ -102,7 +109,7 @@ func CreateWith(settings *state.Settings, want []state.Map, o Options) (*Kernel,
 	}
 	k := &Kernel{
 		layout: settings.Layout, pins: pinSet{dir, filepath.Join(dir, ownLinks)}, cgroup: settings.CgroupRoot,
-		owned: map[string]*ebpf.Map{}, tableBytes: 4 * int(settings.LoadBalancer.MaglevTableSize), programs: o.Programs, known: map[layout.MapID]*known{}, afterMap: func(string) {},
+		owned: map[string]*ebpf.Map{}, links: map[string]link.Link{}, repinned: o.Repinned, tableBytes: 4 * int(settings.LoadBalancer.MaglevTableSize), programs: o.Programs, known: map[layout.MapID]*known{}, afterMap: func(string) {},
 		config: bpf.Config{NodePortMin: settings.NodePortMin, NodePortMax: settings.NodePortMax, AnyProtocolFallback: settings.Layout <= state.Cilium118},
 	}
 	var err error
@@ -206,6 +213,9 @@ func (k *Kernel) Close() error {
 	var errs []error
 	for _, m := range k.owned {
 		errs = append(errs, m.Close())
+	}
+	for name := range k.links {
+		errs = append(errs, k.release(name))
 	}
 	if k.objects != nil {
 		errs = append(errs, k.objects.Close())

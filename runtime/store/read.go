@@ -27,6 +27,9 @@ import (
 func (k *Kernel) Read(ctx context.Context) (*plan.Have, error) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
+	if err := k.repin(); err != nil {
+		return nil, err
+	}
 	var changes []string
 	for range attempts {
 		before, err := k.pinned()
