@@ -29,6 +29,11 @@ const (
 	stale               = 3           // intervals after which a report counts for nothing
 )
 
+// Reasons lists those of a Datapath's conditions.
+func Reasons() []string {
+	return []string{ReasonInSync, ReasonDriftDetected, ReasonNoReports, ReasonNotInSync, ReasonNoNodes, ReasonNodesLack, crd.ReasonNoPins}
+}
+
 // Report is a node's report, by the node's name.
 type Report struct {
 	Node   string

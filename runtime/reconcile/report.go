@@ -71,6 +71,12 @@ const (
 	ReasonLayout         Reason = "LayoutMismatch"
 )
 
+// Reasons lists them.
+func Reasons() []Reason {
+	return []Reason{ReasonInSync, ReasonApplied, ReasonUnconfirmed, ReasonDriftDetected, ReasonDriftCorrected, ReasonApplyFailed,
+		ReasonSourceFailed, ReasonEmpty, ReasonReadFailed, ReasonLayout, ReasonSuspended, ReasonChanged, ReasonUnmended}
+}
+
 // Drift is a plan.Drift with its history.
 type Drift struct {
 	plan.Drift

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"reflect"
 	"slices"
+	"strings"
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -94,17 +95,38 @@ func (n *Node) status(r reconcile.Report, now time.Time) v1alpha1.NodeStatus {
 		s.Reason = crd.ReasonNoPins
 	}
 	if r.Err != nil {
-		s.Message = r.Err.Error()
+		s.Message = clip(r.Err.Error(), v1alpha1.MaxMessage)
 	}
+	s.Drifts = n.drifts(r)
+	s.Conditions = n.conditions(s, r, now)
+	return s
+}
+
+// drifts are the first ones, as far as the settings and the definition go.
+func (n *Node) drifts(r reconcile.Report) []v1alpha1.Drift {
 	limit := n.Limit
 	if limit == 0 {
 		limit = maxReported
 	}
-	for _, d := range r.Drifts[:min(len(r.Drifts), limit)] {
-		s.Drifts = append(s.Drifts, v1alpha1.Drift{Kind: string(d.Kind), Service: d.Service, Frontend: d.Frontend, Backend: d.Backend, Message: d.Message})
+	var list []v1alpha1.Drift
+	size := 0
+	for _, d := range r.Drifts[:min(len(r.Drifts), limit, v1alpha1.MaxDrifts)] {
+		told := v1alpha1.Drift{Kind: string(d.Kind), Service: d.Service, Frontend: d.Frontend, Backend: d.Backend, Message: clip(d.Message, v1alpha1.MaxDriftMessage)}
+		if size += len(told.Kind) + len(told.Service) + len(told.Frontend) + len(told.Backend) + len(told.Message); size > v1alpha1.MaxReport {
+			break
+		}
+		list = append(list, told)
 	}
-	s.Conditions = n.conditions(s, r, now)
-	return s
+	return list
+}
+
+// clip shortens a text to so many bytes, and shows that it has.
+func clip(text string, to int) string {
+	const more = " …"
+	if len(text) <= to {
+		return text
+	}
+	return strings.ToValidUTF8(text[:to-len(more)], "") + more
 }
 
 func (n *Node) conditions(s v1alpha1.NodeStatus, r reconcile.Report, now time.Time) []metav1.Condition {

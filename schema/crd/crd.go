@@ -2,7 +2,8 @@
 
 // Package crd embeds the definitions of Plumbline's own resources, a YAML file
 // each, so that what is built for a cluster and what runs in it have the same
-// ones. It types nothing: the Go types are the runtime's.
+// ones. It types nothing: the Go types, which the files are generated from, are
+// runtime/api/v1alpha1's.
 package crd
 
 import (

@@ -40,7 +40,7 @@ func TestPrivilegedGate(t *testing.T) {
 	f.poke(t, "gate")
 	f.await(t, kustomization("gate"), "Ready", applied(first))
 
-	f.says(t, datapath, []string{"Ready", "False", "Drifted"}, []string{"Drifted", "True", "Drifted"})
+	f.says(t, datapath, []string{"Ready", "False", "DriftDetected"}, []string{"Drifted", "True", "DriftDetected"})
 	start := time.Now()
 	f.poke(t, "gate")
 	f.await(t, kustomization("gate"), "failed", hasCondition("Ready", "False"))
