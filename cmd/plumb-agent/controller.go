@@ -15,6 +15,7 @@ import (
 	"github.com/spf13/cobra"
 	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/metadata"
 	"k8s.io/client-go/tools/leaderelection"
 	"k8s.io/client-go/tools/leaderelection/resourcelock"
 	"k8s.io/klog/v2"
@@ -35,8 +36,9 @@ type controllerFlags struct {
 	elect               bool
 }
 
-// controllerEvery is how often reports are looked at for their age.
-const controllerEvery = time.Second
+// controllerEvery is after how long all is summed up again, though nothing has
+// happened and no report has grown old.
+const controllerEvery = time.Minute
 
 func newControllerCommand(e *env) *cobra.Command {
 	var f controllerFlags
@@ -88,10 +90,14 @@ func runController(e *env, f controllerFlags) error {
 	if err := f.serve(e.ctx, &last, log); err != nil {
 		return err
 	}
+	names, err := metadata.NewForConfig(cfg)
+	if err != nil {
+		return fmt.Errorf("API server: %w", err)
+	}
 	work := func(ctx context.Context) error {
 		return fleet.New(fleet.Config{
-			Client: client, Namespace: f.namespace, Datapath: f.datapath, Log: log, Now: time.Now, Every: controllerEvery,
-			Done: func(err error) { last.Store(&err) },
+			Client: client, Metadata: names, Namespace: f.namespace, Datapath: f.datapath, Log: log, Now: time.Now, Every: controllerEvery,
+			Done: func(r fleet.Round) { last.Store(&r.Err) },
 		}).Run(ctx)
 	}
 	if !f.elect {

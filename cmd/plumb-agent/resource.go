@@ -53,6 +53,13 @@ type byResource struct {
 	told  func(reconcile.Report)
 	node  report.Node // as a new agent's begins
 	now   atomic.Pointer[reconcile.Reconciler]
+	asked atomic.Pointer[request]
+}
+
+// request is one to reconcile, and when it was heard.
+type request struct {
+	text string
+	at   time.Time
 }
 
 // run has an agent work by the newest settings until ctx ends.
@@ -65,6 +72,9 @@ func (a *byResource) run(ctx context.Context, changes <-chan apiserver.Datapath)
 		case <-ctx.Done():
 			return nil
 		case d := <-changes:
+			if d.Requested != have.Requested || a.asked.Load() == nil {
+				a.asked.Store(&request{d.Requested, time.Now()})
+			}
 			if d.Generation == have.Generation && d.UID == have.UID {
 				if r := a.now.Load(); r != nil && d.Requested != have.Requested {
 					r.Request()
@@ -107,6 +117,9 @@ func (a *byResource) work(ctx context.Context, generation int64, settings *state
 		suspended: func() bool { return settings.Suspend || f.suspend }, log: a.log,
 		report: func(r reconcile.Report) {
 			a.told(r)
+			if q := a.asked.Load(); q != nil && !r.Time.Before(q.at) {
+				node.Handled = q.text
+			}
 			if err := node.Write(ctx, r); err != nil && ctx.Err() == nil {
 				a.log.Error("the report is not written", "error", err)
 			}

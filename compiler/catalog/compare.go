@@ -121,7 +121,10 @@ func configuration(c Compiled) map[string]any {
 		"chart":    map[string]any{"version": env.Chart.Version, "source": env.Chart.Source},
 		"datapath": map[string]any{
 			"mode": env.Datapath.Mode.String(), "interval": env.Datapath.Interval.String(), "grace": env.Datapath.Grace.String(),
-			"limits": map[string]any{"repairEntries": env.Datapath.Limits.RepairEntries, "reportDrifts": env.Datapath.Limits.ReportDrifts},
+			"limits": map[string]any{
+				"repairEntries": env.Datapath.Limits.RepairEntries, "reportDrifts": env.Datapath.Limits.ReportDrifts,
+				"driftedNodes": env.Datapath.Limits.DriftedNodes.String(), "unknownNodes": env.Datapath.Limits.UnknownNodes.String(),
+			},
 		},
 		"flux":    emit.Release(env),
 		"cluster": env.Cluster,

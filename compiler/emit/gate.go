@@ -84,18 +84,19 @@ func datapathObject(env *load.Environment, o Options) (object, error) {
 // for healthy, and a DaemonSet for unhealthy whose pods are not all ready. Before
 // Cilium is there, or on a node that is down, agents are not: of the DaemonSet the
 // gate wants that it is rolled out, and leaves the rest to the Datapath, which no
-// agent that is silent leaves Ready. In a new cluster no node has maps: there is
+// agent that is silent leaves Ready. Drift within the environment's limits leaves it
+// Ready too. In a new cluster no node has maps: there is
 // nothing to guard, and Cilium may come.
 func gateHealth() []object {
 	const (
 		conditions = "has(status.conditions) && "
 		ready      = "status.conditions.exists(c, c.type == 'Ready' && c.status == 'True')"
 		drifted    = "status.conditions.exists(c, c.type == 'Drifted' && c.status == 'True')"
-		inSync     = "status.conditions.exists(c, c.type == 'Drifted' && c.status == 'False')"
+		looked     = "status.conditions.exists(c, c.type == 'Drifted' && c.status != 'Unknown')"
 		noPins     = "status.conditions.exists(c, c.type == 'Ready' && has(c.reason) && c.reason == '" + crd.ReasonNoPins + "')"
 	)
 	return []object{
-		{"apiVersion": apiPlumbline, "kind": "Datapath", "failed": conditions + drifted, "current": conditions + "(" + ready + " && " + inSync + " || " + noPins + ")"},
+		{"apiVersion": apiPlumbline, "kind": "Datapath", "failed": conditions + drifted + " && !" + ready, "current": conditions + "(" + ready + " && " + looked + " || " + noPins + ")"},
 		{"apiVersion": "apps/v1", "kind": "DaemonSet", "current": "has(status.desiredNumberScheduled) && (status.desiredNumberScheduled == 0 || " +
 			"has(status.updatedNumberScheduled) && status.updatedNumberScheduled == status.desiredNumberScheduled)"},
 	}

@@ -49,7 +49,7 @@ func judged(t *testing.T, kind, text string) string {
 	return "in progress"
 }
 
-// Of a Datapath silence is no health, and drift fails at once.
+// Of a Datapath silence is no health, and drift beyond the limits fails at once.
 func TestGateJudgesTheDatapath(t *testing.T) {
 	for text, want := range map[string]string{
 		`observedGeneration: -1`:                      "in progress",
@@ -59,8 +59,9 @@ func TestGateJudgesTheDatapath(t *testing.T) {
 		`conditions: [{type: Ready, status: "True"}, {type: Drifted, status: Unknown}]`:                                     "in progress",
 		`conditions: [{type: Ready, status: "False"}, {type: Drifted, status: "False"}]`:                                    "in progress",
 		`conditions: [{type: Ready, status: Unknown, reason: Silent}, {type: Drifted, status: "False"}]`:                    "in progress",
+		`conditions: [{type: Ready, status: Unknown}, {type: Drifted, status: "True"}]`:                                     "failed",
 		`conditions: [{type: Ready, status: "False"}, {type: Drifted, status: "True"}]`:                                     "failed",
-		`conditions: [{type: Ready, status: "True"}, {type: Drifted, status: "True"}, {type: Reconciling, status: "True"}]`: "failed",
+		`conditions: [{type: Ready, status: "True"}, {type: Drifted, status: "True"}, {type: Reconciling, status: "True"}]`: "current", // within the limits
 		`conditions: [{type: Ready, status: Unknown, reason: NoPins}, {type: Drifted, status: Unknown}]`:                    "current",
 		`conditions: [{type: Ready, status: Unknown, reason: NoPins}, {type: Drifted, status: "True"}]`:                     "failed",
 	} {

@@ -21,7 +21,9 @@ func TestDefinitionHasTheReasons(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	i := slices.IndexFunc(list, func(tree map[string]any) bool { return tree["metadata"].(map[string]any)["name"] == "datapaths.plumbline.dev" })
+	i := slices.IndexFunc(list, func(tree map[string]any) bool {
+		return tree["metadata"].(map[string]any)["name"] == "datapaths.plumbline.dev"
+	})
 	data, err := yaml.Marshal(list[i])
 	if err != nil {
 		t.Fatal(err)

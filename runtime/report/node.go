@@ -13,6 +13,7 @@ import (
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -23,6 +24,7 @@ import (
 	"plumbline.dev/plumbline/runtime/reconcile"
 	"plumbline.dev/plumbline/runtime/store"
 	"plumbline.dev/plumbline/schema/crd"
+	"plumbline.dev/plumbline/schema/state"
 )
 
 // heartbeat is after how many intervals a report is written that says nothing new:
@@ -46,9 +48,12 @@ type Node struct {
 	Layout   string
 	Interval time.Duration
 	Limit    int
-	Now      func() time.Time
+	// Handled is the last request to reconcile that the round has begun after.
+	Handled string
+	Now     func() time.Time
 
-	written *v1alpha1.NodeStatus
+	generation int64 // of the DatapathNode
+	written    *v1alpha1.NodeStatus
 }
 
 var datapathNodes = schema.GroupVersionResource{Group: v1alpha1.Group, Version: v1alpha1.Version, Resource: "datapathnodes"}
@@ -88,7 +93,7 @@ func says(a, b v1alpha1.NodeStatus) bool {
 
 func (n *Node) status(r reconcile.Report, now time.Time) v1alpha1.NodeStatus {
 	s := v1alpha1.NodeStatus{
-		Settings: n.Settings, Reported: metav1.NewTime(now.UTC().Truncate(time.Second)), IntervalSeconds: int64(max(1, n.Interval.Seconds())),
+		ObservedGeneration: max(1, n.generation), LastHandledReconcileAt: n.Handled, Settings: n.Settings, Reported: metav1.NewTime(now.UTC().Truncate(time.Second)), IntervalSeconds: int64(max(1, n.Interval.Seconds())),
 		Agent: n.Version, Layout: n.Layout, Status: r.Status.String(), Reason: string(r.Reason), DriftCount: len(r.Drifts),
 	}
 	if errors.Is(r.Err, store.ErrNoPins) {
@@ -129,31 +134,40 @@ func clip(text string, to int) string {
 	return strings.ToValidUTF8(text[:to-len(more)], "") + more
 }
 
+// conditions gives Ready and Drifted, and kstatus' own: drift that no agent may mend
+// waits for somebody, all else that is not Ready is under way.
 func (n *Node) conditions(s v1alpha1.NodeStatus, r reconcile.Report, now time.Time) []metav1.Condition {
 	ready, drifted := metav1.ConditionUnknown, metav1.ConditionUnknown
+	progress := v1alpha1.Reconciling
 	switch r.Status {
 	case reconcile.InSync:
-		ready, drifted = metav1.ConditionTrue, metav1.ConditionFalse
+		ready, drifted, progress = metav1.ConditionTrue, metav1.ConditionFalse, ""
 	case reconcile.Drifted:
 		ready, drifted = metav1.ConditionFalse, metav1.ConditionTrue
+		if r.Mode == state.Observe || r.Suspended {
+			progress = v1alpha1.Stalled
+		}
 	case reconcile.OutOfSync:
 		drifted = metav1.ConditionFalse
+	}
+	list := []metav1.Condition{{Type: v1alpha1.Ready, Status: ready}, {Type: v1alpha1.Drifted, Status: drifted}}
+	if progress != "" {
+		list = append(list, metav1.Condition{Type: progress, Status: metav1.ConditionTrue})
 	}
 	message := s.Message
 	if len(s.Drifts) > 0 {
 		message = s.Drifts[0].Message
 	}
-	var list []metav1.Condition
-	for _, c := range []metav1.Condition{{Type: v1alpha1.Ready, Status: ready}, {Type: v1alpha1.Drifted, Status: drifted}} {
-		c.Reason, c.Message, c.LastTransitionTime = s.Reason, message, metav1.NewTime(now.UTC().Truncate(time.Second))
-		if n.written != nil {
-			for _, before := range n.written.Conditions {
-				if before.Type == c.Type && before.Status == c.Status {
-					c.LastTransitionTime = before.LastTransitionTime
-				}
-			}
+	for i := range list {
+		c := &list[i]
+		c.Reason, c.Message, c.ObservedGeneration = s.Reason, message, s.ObservedGeneration
+		c.LastTransitionTime = metav1.NewTime(now.UTC().Truncate(time.Second))
+		if n.written == nil {
+			continue
 		}
-		list = append(list, c)
+		if before := meta.FindStatusCondition(n.written.Conditions, c.Type); before != nil && before.Status == c.Status {
+			c.LastTransitionTime = before.LastTransitionTime
+		}
 	}
 	return list
 }
@@ -174,6 +188,9 @@ func (n *Node) patch(ctx context.Context, s v1alpha1.NodeStatus) error {
 	if err != nil {
 		return err
 	}
-	_, err = n.Client.Resource(datapathNodes).Namespace(n.Namespace).Patch(ctx, n.Name, types.MergePatchType, data, metav1.PatchOptions{}, "status")
+	o, err := n.Client.Resource(datapathNodes).Namespace(n.Namespace).Patch(ctx, n.Name, types.MergePatchType, data, metav1.PatchOptions{}, "status")
+	if err == nil {
+		n.generation = o.GetGeneration()
+	}
 	return err
 }

@@ -126,10 +126,16 @@ type Audits struct {
 	Fill      bool `json:"fill"`      // maps that are nearly full
 }
 
-// Limits bound what one cycle may do and one report may hold; 0 is no limit.
+// Limits bound what one cycle may do and one report may hold, where 0 is no limit,
+// and how many nodes may not be as they should before the fleet is not Ready, where 0
+// is none.
 type Limits struct {
 	RepairEntries int `json:"repairEntries"`
 	ReportDrifts  int `json:"reportDrifts"`
+	// DriftedNodes may have confirmed drift; of UnknownNodes nothing need be known for
+	// sure: they report nothing, something old, or differences that are not confirmed.
+	DriftedNodes Share `json:"driftedNodes,omitzero"`
+	UnknownNodes Share `json:"unknownNodes,omitzero"`
 }
 
 // DeclaredService is a service that an environment declares without the API

@@ -3,6 +3,7 @@
 package e2e
 
 import (
+	"context"
 	"fmt"
 	"slices"
 	"strings"
@@ -21,6 +22,10 @@ func (c *cluster) define(t *testing.T, e environment) {
 	}
 	for _, name := range []string{"datapaths.plumbline.dev", "datapathnodes.plumbline.dev"} {
 		c.await(t, named("apiextensions.k8s.io/v1", "CustomResourceDefinition", "", name), "established", hasCondition("Established", "True"))
+	}
+	// Established is a little before served.
+	for _, kind := range []string{"Datapath", "DatapathNode"} {
+		poll(t, c.api, kind+" is served", func(ctx context.Context) error { return c.List(ctx, lists(apiPlumbline, kind)) })
 	}
 }
 
@@ -49,6 +54,10 @@ func TestPrivilegedDatapathIsValidated(t *testing.T) {
 		{"node ports the wrong way round", "nodePortMin", int64(40000), "nodePortMin is not above"},
 		{"a prefix that is none", "nodePortAddresses", []any{"10.0.0.0/8", "10.0.0.0/40"}, "nodePortAddresses[1]"},
 		{"a negative limit", "limits.repairEntries", int64(-1), "spec.limits.repairEntries"},
+		{"a number of nodes", "limits.driftedNodes", int64(3), ""},
+		{"a part of the nodes", "limits.unknownNodes", "5%", ""},
+		{"more than all nodes", "limits.driftedNodes", "101%", "want a number of nodes"},
+		{"fewer nodes than none", "limits.unknownNodes", int64(-1), "want a number of nodes"},
 		{"no environment", "environment", nil, "spec.environment"},
 	} {
 		d := e.object(t, "gate/valid-datapath.yaml").Unstructured

@@ -2,7 +2,10 @@
 
 package v1alpha1
 
-import metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+import (
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/intstr"
+)
 
 // Datapath is what the nodes of an environment should hold in their kernels, and
 // whether they do.
@@ -189,7 +192,8 @@ type Maps struct {
 	DistributedLRU bool   `json:"distributedLRU"`
 }
 
-// Limits bound what one cycle may do and one report may hold; 0 is no limit.
+// Limits bound what one cycle may do and one report may hold, where 0 is no limit,
+// and how many nodes may not be as they should.
 type Limits struct {
 	// RepairEntries is how many map entries one cycle may write in mode repair.
 	// +kubebuilder:validation:Minimum=0
@@ -201,6 +205,18 @@ type Limits struct {
 	// +kubebuilder:validation:Maximum=1000
 	// +kubebuilder:default=32
 	ReportDrifts int `json:"reportDrifts"`
+	// DriftedNodes is how many nodes may have drifted, or what part of all ("5%"), while
+	// the Datapath is Ready still. None is the default.
+	// +kubebuilder:validation:XIntOrString
+	// +kubebuilder:validation:MaxLength=4
+	// +kubebuilder:validation:XValidation:rule="type(self) == int ? self >= 0 : self.matches('^(100|[1-9]?[0-9])%$')",message="want a number of nodes, or a part of all such as 5%"
+	DriftedNodes *intstr.IntOrString `json:"driftedNodes,omitempty"`
+	// UnknownNodes is how many nodes may be silent, or have differences that are not
+	// confirmed, while the Datapath is Ready still. None is the default.
+	// +kubebuilder:validation:XIntOrString
+	// +kubebuilder:validation:MaxLength=4
+	// +kubebuilder:validation:XValidation:rule="type(self) == int ? self >= 0 : self.matches('^(100|[1-9]?[0-9])%$')",message="want a number of nodes, or a part of all such as 5%"
+	UnknownNodes *intstr.IntOrString `json:"unknownNodes,omitempty"`
 }
 
 // Audits switch what is compared beside the services.

@@ -3,6 +3,8 @@
 package v1alpha1
 
 import (
+	"encoding"
+	"encoding/json"
 	"reflect"
 	"slices"
 	"strings"
@@ -30,8 +32,8 @@ func fields(t reflect.Type, at string) []string {
 	for t.Kind() == reflect.Pointer || t.Kind() == reflect.Slice {
 		t = t.Elem()
 	}
-	// What is a text in JSON has no fields.
-	if t.Kind() != reflect.Struct || t.Implements(reflect.TypeFor[interface{ MarshalText() ([]byte, error) }]()) {
+	// What is a text or a number in JSON has no fields.
+	if t.Kind() != reflect.Struct || t.Implements(reflect.TypeFor[encoding.TextMarshaler]()) || t.Implements(reflect.TypeFor[json.Marshaler]()) {
 		return []string{at}
 	}
 	var list []string
