@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"net/http/pprof"
 	"os"
 	"sync/atomic"
 	"time"
@@ -16,6 +17,7 @@ import (
 	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/metadata"
+	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/leaderelection"
 	"k8s.io/client-go/tools/leaderelection/resourcelock"
 	"k8s.io/klog/v2"
@@ -33,7 +35,8 @@ type controllerFlags struct {
 	kubeconfig, context string
 	apiServers          []string
 	listen              string
-	elect               bool
+	events              string
+	elect, profiles     bool
 }
 
 // controllerEvery is after how long all is summed up again, though nothing has
@@ -50,7 +53,7 @@ where each node has reported lately that its maps are as they should be, Drifted
 where one has found otherwise. When that changes it tells Flux to look at the
 Kustomization that holds the Datapath, and makes an Event.`,
 		Example: `  plumb-agent controller --namespace plumbline --datapath prod --leader-elect
-  plumb-agent controller --namespace plumbline --datapath prod --kubeconfig admin.conf`,
+  plumb-agent controller --namespace plumbline --datapath prod --kubeconfig admin.conf --listen 127.0.0.1:9965`,
 		Args: cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error { return runController(e, f) },
 	}
@@ -60,7 +63,9 @@ Kustomization that holds the Datapath, and makes an Event.`,
 	flags.StringVar(&f.kubeconfig, "kubeconfig", "", "reach the API server by this `file`; default: as the pod's service account")
 	flags.StringVar(&f.context, "context", "", "`name` of the kubeconfig's context; default: the current one")
 	flags.StringArrayVar(&f.apiServers, "api-server", nil, "`HOST:PORT` where the API server is dialled instead; may be repeated: the first that answers is taken")
-	flags.StringVar(&f.listen, "listen", "", "`address` for /healthz and /readyz; none by default")
+	flags.StringVar(&f.listen, "listen", "", "`address` for /metrics, /healthz and /readyz; none by default")
+	flags.BoolVar(&f.profiles, "pprof", false, "serve /debug/pprof at --listen as well")
+	flags.StringVar(&f.events, "events-addr", "", "`address` of Flux's notification-controller, such as http://10.96.0.40; none by default")
 	flags.BoolVar(&f.elect, "leader-elect", false, "work only while no other replica does")
 	for _, name := range []string{"namespace", "datapath"} {
 		if err := command.MarkFlagRequired(name); err != nil {
@@ -78,32 +83,47 @@ func runController(e *env, f controllerFlags) error {
 		return err
 	}
 	cfg.ContentType = "application/json"
-	client, err := dynamic.NewForConfig(cfg)
+	client, err := kubernetes.NewForConfig(cfg)
 	if err != nil {
 		return fmt.Errorf("API server: %w", err)
 	}
-	leases, err := kubernetes.NewForConfig(cfg)
+	said, err := fleet.NewEvents(e.ctx, client, f.events, log)
 	if err != nil {
-		return fmt.Errorf("API server: %w", err)
+		return fmt.Errorf("--events-addr: %w", err)
 	}
-	var last atomic.Pointer[error]
-	if err := f.serve(e.ctx, &last, log); err != nil {
+	config, err := f.fleet(cfg, log)
+	if err != nil {
 		return err
 	}
-	names, err := metadata.NewForConfig(cfg)
-	if err != nil {
-		return fmt.Errorf("API server: %w", err)
+	var last atomic.Pointer[error]
+	metrics := fleet.NewMetrics()
+	if err := f.serve(e.ctx, metrics, &last, log); err != nil {
+		return err
 	}
+	config.Say = said.Say
+	config.Done = func(r fleet.Round) { last.Store(&r.Err); metrics.Observe(r) }
 	work := func(ctx context.Context) error {
-		return fleet.New(fleet.Config{
-			Client: client, Metadata: names, Namespace: f.namespace, Datapath: f.datapath, Log: log, Now: time.Now, Every: controllerEvery,
-			Done: func(r fleet.Round) { last.Store(&r.Err) },
-		}).Run(ctx)
+		metrics.Lead(true)
+		defer metrics.Lead(false)
+		return fleet.New(config).Run(ctx)
 	}
 	if !f.elect {
 		return work(e.ctx)
 	}
-	return lead(e.ctx, leases, f, log, work)
+	return lead(e.ctx, client, f, log, work)
+}
+
+// fleet is what a Controller works with.
+func (f controllerFlags) fleet(cfg *rest.Config, log *slog.Logger) (fleet.Config, error) {
+	config := fleet.Config{Namespace: f.namespace, Datapath: f.datapath, Log: log, Now: time.Now, Every: controllerEvery}
+	var err error
+	if config.Client, err = dynamic.NewForConfig(cfg); err != nil {
+		return config, fmt.Errorf("API server: %w", err)
+	}
+	if config.Metadata, err = metadata.NewForConfig(cfg); err != nil {
+		return config, fmt.Errorf("API server: %w", err)
+	}
+	return config, nil
 }
 
 // errLeader is that another replica has taken the lead: this one begins anew.
@@ -140,13 +160,21 @@ func lead(ctx context.Context, client kubernetes.Interface, f controllerFlags, l
 	return result
 }
 
-// serve serves health: alive is who answers, ready who has summed up without an error
-// or is waiting for the lead.
-func (f controllerFlags) serve(ctx context.Context, last *atomic.Pointer[error], log *slog.Logger) error {
+// serve serves metrics and health: alive is who answers, ready who has summed up
+// without an error or is waiting for the lead.
+func (f controllerFlags) serve(ctx context.Context, m *fleet.Metrics, last *atomic.Pointer[error], log *slog.Logger) error {
 	if f.listen == "" {
+		if f.profiles {
+			return errors.New("--pprof needs --listen")
+		}
 		return nil
 	}
 	mux := http.NewServeMux()
+	mux.Handle("GET /metrics", m.Handler())
+	if f.profiles {
+		mux.HandleFunc("/debug/pprof/", pprof.Index)
+		mux.HandleFunc("/debug/pprof/profile", pprof.Profile)
+	}
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") })
 	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, _ *http.Request) {
 		if err := last.Load(); err != nil && *err != nil {
@@ -159,10 +187,10 @@ func (f controllerFlags) serve(ctx context.Context, last *atomic.Pointer[error],
 	if err != nil {
 		return fmt.Errorf("--listen: %w", err)
 	}
-	log.Info("serving health", "address", at.String())
+	log.Info("serving metrics and health", "address", at.String())
 	go func() {
 		if err := <-done; err != nil {
-			log.Error("health is no longer served", "error", err)
+			log.Error("metrics and health are no longer served", "error", err)
 		}
 	}()
 	return nil

@@ -16,8 +16,10 @@ import (
 
 	"github.com/prometheus/prometheus/model/labels"
 	"github.com/prometheus/prometheus/promql/parser"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"sigs.k8s.io/yaml"
 
+	"plumbline.dev/plumbline/runtime/fleet"
 	"plumbline.dev/plumbline/runtime/plan"
 	"plumbline.dev/plumbline/runtime/reconcile"
 	"plumbline.dev/plumbline/runtime/report"
@@ -35,7 +37,7 @@ environment: {
 }
 `
 
-// What alerts and dashboard ask for is what an agent serves: each name, each of
+// What alerts and dashboard ask for is what an agent or the controller serves: each name, each of
 // its labels, and for an exact or alternative match some value.
 func TestAlertsAskForWhatAgentsServe(t *testing.T) {
 	series := served(t)
@@ -96,6 +98,7 @@ func served(t *testing.T) []labels.Labels {
 	if err := response.Write(&text); err != nil {
 		t.Fatal(err)
 	}
+	text.WriteString(servedByController())
 	var list []labels.Labels
 	for _, m := range sample.FindAllStringSubmatch(strings.ReplaceAll(text.String(), "\r", ""), -1) {
 		b := labels.NewBuilder(labels.FromStrings("__name__", m[1]))
@@ -105,6 +108,17 @@ func served(t *testing.T) []labels.Labels {
 		list = append(list, b.Labels())
 	}
 	return list
+}
+
+// servedByController is what the controller serves of the Datapath dev.
+func servedByController() string {
+	metrics := fleet.NewMetrics()
+	metrics.Lead(true)
+	datapath := &unstructured.Unstructured{Object: map[string]any{"kind": "Datapath", "metadata": map[string]any{"name": "dev", "namespace": "plumbline"}}}
+	metrics.Observe(fleet.Round{Datapath: datapath, Status: fleet.Summarize(fleet.Input{Nodes: []string{"n1"}, Now: time.Now()})})
+	w := httptest.NewRecorder()
+	metrics.Handler().ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/metrics", nil))
+	return w.Body.String()
 }
 
 // built are the expressions of what plumb builds.

@@ -120,8 +120,12 @@ func TestControllerIsRestricted(t *testing.T) {
 		!cmp.Equal(terms[0].LabelSelector.MatchLabels, d.Spec.Template.Labels) {
 		t.Errorf("replicas may share a node: %v", terms)
 	}
+	env.Agent.Controller.Events = "http://10.96.0.40"
 	env.Cluster = map[string]any{"nodes": 1}
 	d = decode[appsv1.Deployment](t, manifests(t, env, nil, o), "gate/plumb-controller-deployment.yaml")
+	if args := d.Spec.Template.Spec.Containers[0].Args; !slices.Contains(args, "--events-addr=http://10.96.0.40") {
+		t.Errorf("arguments are %q: notification-controller is not told", args)
+	}
 	if *d.Spec.Replicas != 1 {
 		t.Errorf("%d replicas on one node", *d.Spec.Replicas)
 	}

@@ -66,6 +66,7 @@ func alerts(environment string, settings *state.Settings) []alert {
 		summary:     "No agent of Plumbline is to be seen",
 		description: "Prometheus scrapes none: drift would go unseen.",
 	}}
+	list = append(list, fleetAlerts(environment)...)
 	if settings.Mode != state.Observe {
 		list = append(list, alert{
 			name: "PlumblineRepairFails", after: "5m", severity: "critical",
@@ -75,6 +76,37 @@ func alerts(environment string, settings *state.Settings) []alert {
 		})
 	}
 	return list
+}
+
+// fleetAlerts are on what the controller sums up. They name no node: the Datapath does.
+func fleetAlerts(environment string) []alert {
+	datapath := fmt.Sprintf(`kind="Datapath",name=%q`, environment)
+	return []alert{{
+		name: "PlumblineFleetNotReady", after: "15m", severity: "warning",
+		expr:        fmt.Sprintf(`max(%s{%s,type="Ready",status="True"}) == 0`, metric.ReconcileCondition.Name, datapath),
+		summary:     "The Datapath " + environment + " is not Ready",
+		description: "More nodes than its limits allow have drifted or are not known. kubectl get datapaths -A says which; Flux holds back Cilium's next revision.",
+	}, {
+		name: "PlumblineFleetUnknown", after: "15m", severity: "warning",
+		expr:        fmt.Sprintf(`max(%s{state="unknown"}) > 0`, metric.FleetNodes.Name),
+		summary:     "Of some nodes nothing is known",
+		description: "{{ $value }} nodes have reported nothing lately, or nothing of the present settings.",
+	}, {
+		name: "PlumblineFleetSuspended", after: "24h", severity: "info",
+		expr:        fmt.Sprintf(`max(%s{%s}) == 1`, metric.SuspendStatus.Name, datapath),
+		summary:     "The Datapath " + environment + " is suspended",
+		description: "Agents write nothing, whatever its mode.",
+	}, {
+		name: "PlumblineFleetFails", after: "10m", severity: "critical",
+		expr:        fmt.Sprintf(`sum(increase(%s{outcome="failed"}[10m])) > 3 and sum(increase(%s{outcome!="failed"}[10m])) == 0`, metric.FleetRounds.Name, metric.FleetRounds.Name),
+		summary:     "What nodes report is not summed up",
+		description: "Each round of plumb-controller fails: its log says why. The Datapath is as it was before.",
+	}, {
+		name: "PlumblineFleetLeaderless", after: "5m", severity: "critical",
+		expr:        fmt.Sprintf(`(sum(%[1]s) or absent(%[1]s) - 1) < 1`, metric.FleetLeader.Name),
+		summary:     "No replica of plumb-controller leads",
+		description: "Nobody sums up what nodes report: drift would not reach Flux.",
+	}}
 }
 
 // isStatus is a node whose last round came to one of some statuses.

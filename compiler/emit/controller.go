@@ -15,10 +15,9 @@ import (
 func controller(env *load.Environment) object {
 	c := env.Agent.Controller
 	container := object{
-		"name":  "controller",
-		"image": env.Agent.Image,
-		"args": []string{"controller", "--namespace=" + env.Agent.Namespace, "--datapath=" + env.Name, "--leader-elect",
-			"--listen=" + listen(env, c.Port)},
+		"name":           "controller",
+		"image":          env.Agent.Image,
+		"args":           controllerArgs(env),
 		"env":            append(apiServer(env), fromField("POD_NAME", "metadata.name"), memoryLimit()),
 		"resources":      resources(c.Resources),
 		"ports":          []object{{"name": "metrics", "containerPort": int(c.Port), "protocol": "TCP"}},
@@ -55,6 +54,15 @@ func controller(env *load.Environment) object {
 			"template": object{"metadata": object{"labels": appLabels(controllerName)}, "spec": withPullSecrets(env, pod)},
 		},
 	}
+}
+
+func controllerArgs(env *load.Environment) []string {
+	c := env.Agent.Controller
+	args := []string{"controller", "--namespace=" + env.Agent.Namespace, "--datapath=" + env.Name, "--leader-elect", "--listen=" + listen(env, c.Port)}
+	if c.Events != "" {
+		args = append(args, "--events-addr="+c.Events)
+	}
+	return args
 }
 
 // replicas are two, so that one may go; a single node has room for one.

@@ -28,6 +28,8 @@ type Controller struct {
 	Replicas  int       `json:"replicas"`
 	Port      uint16    `json:"port"`
 	Resources Resources `json:"resources"`
+	// Events is where notification-controller is posted to; "" is nowhere.
+	Events string `json:"events"`
 }
 
 // Resources are quantities as Kubernetes writes them. CPULimit is "" for none.

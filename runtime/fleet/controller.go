@@ -5,7 +5,6 @@ package fleet
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"log/slog"
 	"reflect"
@@ -36,6 +35,8 @@ type Config struct {
 	Now       func() time.Time
 	// Every is after how long all is summed up again at the latest, whatever happens.
 	Every time.Duration
+	// Say tells of what the Datapath has come to.
+	Say func(datapath *unstructured.Unstructured, s v1alpha1.DatapathStatus)
 	// Done is told of each round.
 	Done func(Round)
 }
@@ -70,7 +71,6 @@ var (
 	datapaths      = schema.GroupVersionResource{Group: v1alpha1.Group, Version: v1alpha1.Version, Resource: "datapaths"}
 	datapathNodes  = schema.GroupVersionResource{Group: v1alpha1.Group, Version: v1alpha1.Version, Resource: "datapathnodes"}
 	nodes          = corev1.SchemeGroupVersion.WithResource("nodes")
-	events         = corev1.SchemeGroupVersion.WithResource("events")
 	kustomizations = schema.GroupVersionResource{Group: "kustomize.toolkit.fluxcd.io", Version: "v1", Resource: "kustomizations"}
 )
 
@@ -182,7 +182,8 @@ func (c *Controller) round(ctx context.Context) Round {
 	}
 	r.Wrote = true
 	if changed(before.Conditions, r.Status.Conditions) {
-		r.Err = errors.Join(c.poke(ctx, datapath), c.say(ctx, datapath, r.Status))
+		c.cfg.Say(datapath, r.Status)
+		r.Err = c.poke(ctx, datapath)
 	}
 	return r
 }

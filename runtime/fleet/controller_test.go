@@ -17,6 +17,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	dynamicfake "k8s.io/client-go/dynamic/fake"
 	metadatafake "k8s.io/client-go/metadata/fake"
+	"k8s.io/client-go/tools/record"
 
 	"plumbline.dev/plumbline/runtime/api/v1alpha1"
 )
@@ -25,6 +26,7 @@ import (
 type cluster struct {
 	*dynamicfake.FakeDynamicClient
 	rounds chan Round
+	events *record.FakeRecorder
 	mu     sync.Mutex
 	log    bytes.Buffer
 }
@@ -48,8 +50,8 @@ func newCluster(t *testing.T, nodes []string, reports ...*unstructured.Unstructu
 	for _, r := range reports {
 		objects = append(objects, r)
 	}
-	kinds := map[schema.GroupVersionResource]string{datapaths: "DatapathList", datapathNodes: "DatapathNodeList", events: "EventList"}
-	c := &cluster{rounds: make(chan Round, 100), FakeDynamicClient: dynamicfake.NewSimpleDynamicClientWithCustomListKinds(runtime.NewScheme(), kinds, objects...)}
+	kinds := map[schema.GroupVersionResource]string{datapaths: "DatapathList", datapathNodes: "DatapathNodeList"}
+	c := &cluster{rounds: make(chan Round, 100), events: record.NewFakeRecorder(100), FakeDynamicClient: dynamicfake.NewSimpleDynamicClientWithCustomListKinds(runtime.NewScheme(), kinds, objects...)}
 	scheme := metadatafake.NewTestScheme()
 	if err := metav1.AddMetaToScheme(scheme); err != nil {
 		t.Fatal(err)
@@ -59,10 +61,14 @@ func newCluster(t *testing.T, nodes []string, reports ...*unstructured.Unstructu
 		list = append(list, &metav1.PartialObjectMetadata{TypeMeta: metav1.TypeMeta{APIVersion: "v1", Kind: "Node"}, ObjectMeta: metav1.ObjectMeta{Name: name}})
 	}
 	ctx, cancel := context.WithCancel(t.Context())
+	told, err := newEvents(ctx, c.events, "", slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
 	done := make(chan error)
 	controller := New(Config{
 		Client: c, Metadata: metadatafake.NewSimpleMetadataClient(scheme, list...), Namespace: "plumbline", Datapath: "prod",
-		Log: slog.New(slog.NewTextHandler(c, nil)), Now: time.Now, Every: time.Hour, Done: func(r Round) { c.rounds <- r },
+		Log: slog.New(slog.NewTextHandler(c, nil)), Now: time.Now, Every: time.Hour, Say: told.Say, Done: func(r Round) { c.rounds <- r },
 	})
 	go func() { done <- controller.Run(ctx) }()
 	t.Cleanup(func() {
@@ -145,9 +151,8 @@ func TestControllerFollowsDrift(t *testing.T) {
 	if len(s.Drifts) != 0 || s.Conditions[0].Status != metav1.ConditionTrue || len(s.Conditions) != 2 {
 		t.Errorf("status is %+v, want no drift and Ready", s)
 	}
-	list, err := c.Resource(events).Namespace("plumbline").List(t.Context(), metav1.ListOptions{})
-	if err != nil || len(list.Items) != 2 {
-		t.Errorf("%d events, %v; want one for each change", len(list.Items), err)
+	if n := len(c.events.Events); n != 2 {
+		t.Errorf("%d events, want one for each change", n)
 	}
 	// What has been said stays as it is: the round that the status itself is cause for
 	// writes nothing.

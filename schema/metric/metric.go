@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package metric names the numbers that an agent exposes. It is a leaf: what
+// Package metric names the numbers that agents and the controller expose. It is a leaf: what
 // counts them, and what writes alerts and dashboards on them, take their names
 // from here. It counts nothing itself.
 package metric
@@ -42,7 +42,28 @@ var (
 	MapSize     = Metric{"plumbline_map_max_entries", Gauge, "Entries that a map can hold.", []string{"map"}}
 )
 
-// All lists them.
+// The metrics of the controller, beside those that every controller of Flux's has.
+var (
+	FleetLeader   = Metric{"plumbline_fleet_leader", Gauge, "1 while this replica leads.", nil}
+	FleetNodes    = Metric{"plumbline_fleet_nodes", Gauge, "Nodes by what their reports come to; they add up to the cluster's.", []string{"state"}}
+	FleetRounds   = Metric{"plumbline_fleet_rounds_total", Counter, "Rounds by what they came to: unchanged, written, failed.", []string{"outcome"}}
+	FleetLastDone = Metric{"plumbline_fleet_last_round_timestamp_seconds", Gauge, "When the last round ended without an error.", nil}
+)
+
+// Reconciled are those metrics of Flux's own controllers that the controller has too.
+// Their names and labels are Flux's.
+var (
+	ReconcileCondition = Metric{"gotk_reconcile_condition", Gauge, "The current condition status of a GitOps Toolkit resource reconciliation.", []string{"kind", "name", "namespace", "type", "status"}}
+	ReconcileDuration  = Metric{"gotk_reconcile_duration_seconds", Histogram, "The duration in seconds of a GitOps Toolkit resource reconciliation.", []string{"kind", "name", "namespace"}}
+	SuspendStatus      = Metric{"gotk_suspend_status", Gauge, "The current suspend status of a GitOps Toolkit resource.", []string{"kind", "name", "namespace"}}
+)
+
+// Fleet lists the controller's.
+func Fleet() []Metric {
+	return []Metric{FleetLeader, FleetNodes, FleetRounds, FleetLastDone, ReconcileCondition, ReconcileDuration, SuspendStatus}
+}
+
+// All lists the agent's.
 func All() []Metric {
 	return []Metric{BuildInfo, Status, Rounds, RoundTime, LastRound, LastInSync, Drifts, Unconfirmed, Steps,
 		Frontends, Backends, SourceAge, Suspended, MapEntries, MapSize}
