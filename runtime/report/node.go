@@ -27,9 +27,11 @@ import (
 	"plumbline.dev/plumbline/schema/state"
 )
 
-// heartbeat is after how many intervals a report is written that says nothing new:
-// before it would count for nothing, after three.
-const heartbeat = 2
+// heartbeat gives after how long a report is written that says nothing new: in the
+// second round after the last one. Rounds are an interval apart, give or take a jitter
+// by which a fleet's reports spread: two whole intervals the second round would miss
+// half the time, and the third may come after the report has ceased to count.
+func heartbeat(interval time.Duration) time.Duration { return interval * 3 / 2 }
 
 // maxReported is how many drifts a report holds where the settings set no limit.
 const maxReported = 32
@@ -63,7 +65,7 @@ var datapathNodes = schema.GroupVersionResource{Group: v1alpha1.Group, Version: 
 func (n *Node) Write(ctx context.Context, r reconcile.Report) error {
 	now := n.Now()
 	s := n.status(r, now)
-	if n.written != nil && now.Sub(n.written.Reported.Time) < heartbeat*n.Interval && says(s, *n.written) {
+	if n.written != nil && now.Sub(n.written.Reported.Time) < heartbeat(n.Interval) && says(s, *n.written) {
 		return nil
 	}
 	err := n.patch(ctx, s)

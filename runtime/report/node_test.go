@@ -72,9 +72,12 @@ func TestNodeWritesWhatIsNew(t *testing.T) {
 		want  int // writes of the status up to here
 	}{
 		{"the first", 0, inSync, 1},
-		{"nothing new", 30 * time.Second, inSync, 1},
-		{"a heartbeat", 30 * time.Second, inSync, 2},
-		{"drift", time.Second, reconcile.Report{Status: reconcile.Drifted, Reason: reconcile.ReasonDriftDetected, Drifts: drifts}, 3},
+		{"nothing new", 33 * time.Second, inSync, 1},
+		{"a heartbeat, of rounds that come late", 33 * time.Second, inSync, 2},
+		{"nothing new again", 27 * time.Second, inSync, 2},
+		{"a heartbeat, of rounds that come early", 27 * time.Second, inSync, 3},
+		{"drift", time.Second, reconcile.Report{Status: reconcile.Drifted, Reason: reconcile.ReasonDriftDetected, Drifts: drifts}, 4},
+		{"the same drift", 30 * time.Second, reconcile.Report{Status: reconcile.Drifted, Reason: reconcile.ReasonDriftDetected, Drifts: drifts}, 4},
 	}
 	for _, s := range steps {
 		now = now.Add(s.after)
