@@ -9,10 +9,10 @@ ARCHITECTURES := amd64 arm64
 # Modules of test/peers that take minutes to build, and nft.
 PEERS := cilium kubeproxy
 
-.PHONY: help build image test demo generate golden verify lint bench fuzz
+.PHONY: help build image test test-scale demo generate golden verify lint bench fuzz
 
 help: ## this list
-	@sed -n 's/^\([a-z0-9-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 10
+	@sed -n 's/^\([a-z0-9-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
 
 build: ## all binaries, in bin/
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o $(BIN)/ ./cmd/...
@@ -28,6 +28,9 @@ test: ## every test; kernel tests run as root and must not be skipped there
 
 test-e2e: ## with a real API server, Flux and this kernel; builds those first (cold, 10 minutes and more)
 	tools=$$(test/e2e/tools/build) && PLUMB_REQUIRE_KERNEL=$(PLUMB_REQUIRE_KERNEL) PLUMB_E2E_TOOLS=$$tools $(GO) test -C test/e2e -trimpath -count=1 -timeout 20m $(E2EFLAGS) .
+
+test-scale: ## a fleet of SCALE simulated nodes (default 5000) at a real API server: what the controller takes
+	tools=$$(test/e2e/tools/build) && PLUMB_E2E_TOOLS=$$tools PLUMB_SCALE=$${SCALE-5000} $(GO) test -run '^TestScale$$' -count=1 -v -timeout 30m ./runtime/fleet
 
 demo: build ## compile, run, break, see, mend: on this machine, no cluster
 	$(BIN)/plumb demo $(DEMOFLAGS)
