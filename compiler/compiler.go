@@ -145,10 +145,11 @@ func (c *compilation) untold(list diag.List) diag.List {
 // chartSource refuses a chart in a folder of a source that Flux takes no chart
 // from.
 func (c *compilation) chartSource() {
-	if !strings.HasPrefix(c.env.Chart.Source, "./") || c.env.Flux.Source.Kind != "OCIRepository" {
+	kind := c.env.Flux.Source.Kind
+	if !strings.HasPrefix(c.env.Chart.Source, "./") || kind == "GitRepository" || kind == "Bucket" {
 		return
 	}
-	c.add(codeChartSource, "environment.chart.source", "Flux takes a chart from a folder of a GitRepository or Bucket, not of an OCIRepository",
+	c.add(codeChartSource, "environment.chart.source", "Flux takes a chart from a folder of a GitRepository or Bucket, not of an "+kind,
 		"set chart: source to an oci:// or https:// address", append(c.env.Positions("chart", "source"), c.env.Positions("flux", "source", "kind")...))
 }
 

@@ -12,6 +12,7 @@ import (
 	"strings"
 
 	"sigs.k8s.io/kustomize/api/krusty"
+	"sigs.k8s.io/kustomize/api/resource"
 	"sigs.k8s.io/kustomize/api/types"
 	"sigs.k8s.io/kustomize/kyaml/filesys"
 	"sigs.k8s.io/yaml"
@@ -29,6 +30,9 @@ type File struct {
 // Kustomization is the name of the files that are kustomize's own: no objects of
 // a cluster.
 const Kustomization = "kustomization.yaml"
+
+// labelEnvironment is the label with the environment's name.
+const labelEnvironment = "plumbline.dev/environment"
 
 // Options are what the manifests need beside the environment and its values.
 type Options struct {
@@ -114,7 +118,7 @@ func (f *folder) build(env *load.Environment) ([]File, error) {
 	disk := filesys.MakeFsInMemory()
 	names := map[string]string{fmt.Sprintf("ConfigMap/%s/environment", env.Flux.Namespace): "environment"} // file of an object
 	input := types.Kustomization{
-		Labels: []types.Label{{Pairs: map[string]string{"app.kubernetes.io/managed-by": "plumb", "plumbline.dev/environment": env.Name}}},
+		Labels: []types.Label{{Pairs: map[string]string{"app.kubernetes.io/managed-by": "plumb", labelEnvironment: env.Name}}},
 	}
 	for i, o := range f.objects {
 		data, err := YAML(o)
@@ -157,6 +161,9 @@ func (f *folder) run(disk filesys.FileSystem, names map[string]string) ([]File, 
 	}
 	content := map[string][][]byte{}
 	for _, r := range built.Resources() {
+		if err := shared(r); err != nil {
+			return nil, fmt.Errorf("kustomize %s: %s: %w", f.name, r.GetName(), err)
+		}
 		data, err := r.AsYAML()
 		if err != nil {
 			return nil, fmt.Errorf("kustomize %s: %s %s: %w", f.name, r.GetKind(), r.GetName(), err)
@@ -171,6 +178,17 @@ func (f *folder) run(disk filesys.FileSystem, names map[string]string) ([]File, 
 	}
 	index := "apiVersion: kustomize.config.k8s.io/v1beta1\nkind: Kustomization\nresources:\n- " + strings.Join(resources, "\n- ") + "\n"
 	return append(files, File{path.Join(f.name, Kustomization), []byte(index)}), nil
+}
+
+// shared takes the environment's name off a definition: all environments of a
+// cluster have it in common, and none is to write it anew after each other.
+func shared(r *resource.Resource) error {
+	if r.GetKind() != "CustomResourceDefinition" {
+		return nil
+	}
+	labels := r.GetLabels()
+	delete(labels, labelEnvironment)
+	return r.SetLabels(labels)
 }
 
 // environmentMap is the ConfigMap for postBuild.substituteFrom. Flux looks again

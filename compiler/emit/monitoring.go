@@ -29,7 +29,7 @@ func monitoringStage(env *load.Environment, settings *state.Settings) (stage, er
 	s.add("dashboard", object{
 		"apiVersion": "v1", "kind": "ConfigMap",
 		"metadata": object{
-			"name": "plumbline-dashboard", "namespace": cmp.Or(d.Namespace, env.Agent.Namespace),
+			"name": "plumbline-dashboard-" + env.Name, "namespace": cmp.Or(d.Namespace, env.Agent.Namespace),
 			"labels": object{d.Label: "1"},
 		},
 		"data": object{"plumbline-" + env.Name + ".json": text},
