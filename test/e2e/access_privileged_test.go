@@ -3,6 +3,8 @@
 package e2e
 
 import (
+	"context"
+	"fmt"
 	"testing"
 	"time"
 
@@ -25,7 +27,7 @@ func TestPrivilegedAccess(t *testing.T) {
 	agent := f.schedule(t, e.object(t, "gate/plumb-agent-daemonset.yaml"), "n1").client(t)
 	controller := f.schedule(t, e.object(t, "gate/plumb-controller-deployment.yaml"), "n1").client(t)
 	f.await(t, named(apiPlumbline, "Datapath", namespace, "access"), "there", func(r resource) bool { return r.GetResourceVersion() != "" })
-	f.policyHolds(t, agent)
+	f.policyHolds(t, agent, namespace)
 
 	report := func(node string) *unstructured.Unstructured {
 		return named(apiPlumbline, "DatapathNode", namespace, node).Unstructured
@@ -72,10 +74,14 @@ func TestPrivilegedAccess(t *testing.T) {
 
 // policyHolds waits until the API server has taken up the admission policy, which
 // it does a moment after it was written.
-func (f *flux) policyHolds(t *testing.T, agent client.Client) {
+func (f *flux) policyHolds(t *testing.T, agent client.Client, namespace string) {
 	t.Helper()
-	f.await(t, named(apiPlumbline, "DatapathNode", namespace, "any"), "refused to an agent of another node", func(resource) bool {
-		return errors.IsForbidden(agent.Create(t.Context(), named(apiPlumbline, "DatapathNode", namespace, "any").Unstructured, client.DryRunAll))
+	poll(t, f.api, "an agent is refused the report of another node", func(ctx context.Context) error {
+		err := agent.Create(ctx, named(apiPlumbline, "DatapathNode", namespace, "any").Unstructured, client.DryRunAll)
+		if errors.IsForbidden(err) {
+			return nil
+		}
+		return fmt.Errorf("the API server answers %v", err)
 	})
 }
 

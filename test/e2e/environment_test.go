@@ -22,6 +22,8 @@ type environment struct {
 	name     string
 	files    map[string][]byte // of the source, by their paths
 	settings string            // a file, as --only datapath prints it
+	source   source            // that it is published by
+	agents   string            // namespace of its agents, its controller and its Datapath
 }
 
 // base is an environment whose agent is quick. Times are short, as tests wait for
@@ -66,7 +68,7 @@ func build(t *testing.T, name, cgroup, more string) environment {
 		}
 	}
 	plumb(t, dir, "build", name, "-o", filepath.Join("source", "clusters", name))
-	e := environment{name: name, files: map[string][]byte{}, settings: filepath.Join(dir, "datapath.json")}
+	e := environment{name: name, files: map[string][]byte{}, settings: filepath.Join(dir, "datapath.json"), source: gitSource, agents: namespace}
 	if err := os.WriteFile(e.settings, plumb(t, dir, "build", name, "--only", "datapath"), 0o644); err != nil {
 		t.Fatal(err)
 	}
@@ -97,13 +99,28 @@ func plumb(t *testing.T, dir string, args ...string) []byte {
 	return out.Bytes()
 }
 
-// with is the environment's files and those of its apps, which are a ConfigMap with
-// a value.
+// app is the ConfigMap that stands for all that comes after Cilium.
+func (e environment) app() resource { return named("v1", "ConfigMap", "default", "app-"+e.name) }
+
+// has is that the app is as the files have it that were given a value.
+func has(value string) func(resource) bool {
+	return func(r resource) bool { return r.text("data", "value") == value }
+}
+
+// with is the environment's files and its app, which has a value.
 func (e environment) with(value string) map[string][]byte {
 	files := maps.Clone(e.files)
-	files["apps/app.yaml"] = []byte("apiVersion: v1\nkind: ConfigMap\nmetadata: {name: app, namespace: default}\ndata: {value: " + value + "}\n")
+	files["apps/app.yaml"] = []byte("apiVersion: v1\nkind: ConfigMap\nmetadata: {name: " + e.app().GetName() + ", namespace: default}\ndata: {value: " + value + "}\n")
 	return files
 }
+
+// kustomization is one of the environment's.
+func (e environment) kustomization(name string) resource {
+	return kustomizationIn(e.source.namespace, name)
+}
+
+// datapath is the environment's.
+func (e environment) datapath() resource { return named(apiPlumbline, "Datapath", e.agents, e.name) }
 
 // object is the one in a file below the environment's folder.
 func (e environment) object(t *testing.T, file string) resource {
@@ -127,13 +144,10 @@ func parsed(t *testing.T, file string, data []byte) resource {
 // adopt publishes an environment, and has Flux apply all of it.
 func (f *flux) adopt(t *testing.T, e environment) (revision string) {
 	t.Helper()
-	revision = f.publish(t, e.with("one"))
-	k := kustomization("root-" + e.name)
-	k.Object["spec"] = map[string]any{
-		"interval": "10m", "path": "./clusters/" + e.name, "prune": true,
-		"sourceRef": map[string]any{"kind": "GitRepository", "name": sourceName},
-	}
+	revision = f.publishAs(t, e.source, e.with("one"))
+	k := e.kustomization("root-" + e.name)
+	k.Object["spec"] = map[string]any{"interval": "10m", "path": "./clusters/" + e.name, "prune": true, "sourceRef": e.source.ref()}
 	f.create(t, k)
-	f.await(t, kustomization("root-"+e.name), "applied", applied(revision))
+	f.await(t, e.kustomization("root-"+e.name), "applied", applied(revision))
 	return revision
 }

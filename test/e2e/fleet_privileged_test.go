@@ -11,7 +11,7 @@ import (
 // A map that is tampered with turns the gate, says so by service and node, and
 // holds back the next revision until it is mended.
 func TestPrivilegedDriftHoldsTheNextRevision(t *testing.T) {
-	f := newGuarded(t, shop)
+	f := newGuarded(t, "", shop)
 	f.drift(t, "False")
 
 	begun := time.Now()
@@ -25,12 +25,10 @@ func TestPrivilegedDriftHoldsTheNextRevision(t *testing.T) {
 		t.Errorf("the Datapath says %q, want the node named", message)
 	}
 
-	second := f.publish(t, f.with("two"))
-	f.await(t, kustomization("gate"), "failed at the second revision", func(r resource) bool {
-		return hasCondition("Ready", "False")(r) && r.text("status", "lastAttemptedRevision") == second
-	})
+	second := f.next(t, "two")
+	f.await(t, kustomization("gate"), "failed at the second revision", failedAt(second))
 	f.await(t, kustomization("apps"), "waiting", reason("Ready", "False DependencyNotReady"))
-	f.await(t, named("v1", "ConfigMap", "default", "app"), "as the first revision has it", func(r resource) bool { return r.text("data", "value") == "one" })
+	f.await(t, f.app(), "as the first revision has it", has("one"))
 
 	begun = time.Now()
 	f.mend(t)
@@ -43,7 +41,7 @@ func TestPrivilegedDriftHoldsTheNextRevision(t *testing.T) {
 // The API server goes and comes back: agent and controller go on, and what is
 // tampered with then is found.
 func TestPrivilegedAPIServerRestarts(t *testing.T) {
-	f := newGuarded(t, shop)
+	f := newGuarded(t, "", shop)
 	f.api.kill()
 	f.tamper(t, "delete-slot", shop.frontend(), "6")
 	f.startAPI(t)
@@ -64,7 +62,7 @@ func TestPrivilegedAPIServerRestarts(t *testing.T) {
 // An endpoint goes while the agent hears nothing and its watch breaks: once it
 // hears again, it wants what Cilium has, and reports no drift.
 func TestPrivilegedWatchBreaksWhileAnEndpointGoes(t *testing.T) {
-	f := newGuarded(t, shop)
+	f := newGuarded(t, "", shop)
 	report := named(apiPlumbline, "DatapathNode", namespace, "n1")
 	before := f.await(t, report, "Ready", hasCondition("Ready", "True"))
 	if err := f.agent.cmd.Process.Signal(syscall.SIGSTOP); err != nil {
@@ -93,35 +91,33 @@ func TestPrivilegedWatchBreaksWhileAnEndpointGoes(t *testing.T) {
 
 // An agent that is dead is no healthy one.
 func TestPrivilegedDeadAgent(t *testing.T) {
-	f := newGuarded(t, shop)
+	f := newGuarded(t, "", shop)
 	f.agent.kill()
 	begun := time.Now()
-	f.await(t, f.datapath, "Ready Unknown", hasCondition("Ready", "Unknown"))
+	f.await(t, f.datapath(), "Ready Unknown", hasCondition("Ready", "Unknown"))
 	t.Logf("from an agent's death to a Datapath that says so: %s", time.Since(begun).Round(10*time.Millisecond))
-	second := f.publish(t, f.with("two"))
-	f.await(t, kustomization("gate"), "failed at the second revision", func(r resource) bool {
-		return hasCondition("Ready", "False")(r) && r.text("status", "lastAttemptedRevision") == second
-	})
+	second := f.next(t, "two")
+	f.await(t, kustomization("gate"), "failed at the second revision", failedAt(second))
 	f.agent = f.agentPod.run(t)
-	f.await(t, f.datapath, "Ready", isReady)
+	f.await(t, f.datapath(), "Ready", isReady)
 	f.await(t, kustomization("apps"), "Ready at the second revision", applied(second))
 }
 
 // A cluster without Cilium gets one: the gate opens, and says why. Once there is
 // one, that its maps go is drift.
 func TestPrivilegedBootstrap(t *testing.T) {
-	f := newFleet(t, shop)
-	f.await(t, f.datapath, "without pins", func(r resource) bool {
+	f := newFleet(t, "", shop)
+	f.await(t, f.datapath(), "without pins", func(r resource) bool {
 		is, _ := r.condition("Ready")
 		return is == "Unknown NoPins" || is == "False NoPins" || is == "True NoPins"
 	})
 	f.gateIs(t, "True")
-	f.release(t)
+	f.release(t, "kube-system")
 	f.install(t, f.environment)
-	f.await(t, f.datapath, "Ready in sync", isReady)
+	f.await(t, f.datapath(), "Ready in sync", isReady)
 	f.await(t, kustomization("apps"), "Ready", isReady)
 	f.uninstall(t)
-	f.await(t, f.datapath, "no longer Ready", func(r resource) bool {
+	f.await(t, f.datapath(), "no longer Ready", func(r resource) bool {
 		is, _ := r.condition("Ready")
 		return hasCondition("Ready", "False")(r) && is != "False NoPins" || hasCondition("Drifted", "True")(r)
 	})

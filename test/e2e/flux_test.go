@@ -29,7 +29,6 @@ const (
 	apiKustomize   = "kustomize.toolkit.fluxcd.io/v1"
 	apiSource      = "source.toolkit.fluxcd.io/v1"
 	reconcileAt    = "reconcile.fluxcd.io/requestedAt"
-	sourceName     = "flux-system"
 	artifactSuffix = ".tar.gz"
 )
 
@@ -42,12 +41,22 @@ type flux struct {
 	mu        sync.Mutex
 	artifacts map[string][]byte // by URL path
 	published int
+	sources   map[source]bool // that are there
 }
+
+// source is what Flux takes files from.
+type source struct{ kind, namespace, name string }
+
+// gitSource is the one that an environment names where it names none.
+var gitSource = source{"GitRepository", fluxNamespace, "flux-system"}
+
+// ref is how a Kustomization of the source's namespace refers to it.
+func (s source) ref() map[string]any { return map[string]any{"kind": s.kind, "name": s.name} }
 
 // newFlux brings Flux into a cluster.
 func newFlux(t *testing.T, c *cluster) *flux {
 	t.Helper()
-	f := &flux{cluster: c, artifacts: map[string][]byte{}}
+	f := &flux{cluster: c, artifacts: map[string][]byte{}, sources: map[source]bool{}}
 	f.server = httptest.NewServer(http.HandlerFunc(f.serve))
 	t.Cleanup(f.server.Close)
 	for _, file := range globbed(t, filepath.Join(os.Getenv(envTools), "crds", "*.yaml")) {
@@ -119,22 +128,37 @@ func (f *flux) artifact(t *testing.T, files map[string][]byte) map[string]any {
 	}
 }
 
-// publish makes files the newest revision of the source that `plumb build` names,
-// and gives the revision.
+// publish makes files the newest revision of the source that an environment names
+// where it names none, and gives the revision.
 func (f *flux) publish(t *testing.T, files map[string][]byte) string {
 	t.Helper()
-	source := named(apiSource, "GitRepository", fluxNamespace, sourceName)
-	// Suspended: nobody fetches it, and its artifact is what is said here.
-	source.Object["spec"] = map[string]any{"interval": "1h", "url": "https://git.invalid/environments", "suspend": true}
-	if f.published == 0 {
-		f.create(t, source)
+	return f.publishAs(t, gitSource, files)
+}
+
+// publishAs makes files the newest revision of a source, and gives the revision.
+func (f *flux) publishAs(t *testing.T, s source, files map[string][]byte) string {
+	t.Helper()
+	object := named(apiSource, s.kind, s.namespace, s.name)
+	switch s.kind {
+	case "GitRepository": // suspended: nobody fetches it, and its artifact is what is said here
+		object.Object["spec"] = map[string]any{"interval": "1h", "url": "https://git.invalid/environments", "suspend": true}
+	case "ExternalArtifact": // made for somebody to say what its artifact is
+		object.Object["spec"] = map[string]any{}
+	}
+	if !f.sources[s] {
+		f.create(t, object)
+		f.sources[s] = true
 	}
 	artifact := f.artifact(t, files)
 	now := time.Now().UTC().Format(time.RFC3339)
-	f.setStatus(t, source, map[string]any{
-		"artifact": artifact, "observedGeneration": 1,
+	status := map[string]any{
+		"artifact":   artifact,
 		"conditions": []any{map[string]any{"type": "Ready", "status": "True", "reason": "Succeeded", "message": "stored artifact", "lastTransitionTime": now, "observedGeneration": 1}},
-	})
+	}
+	if s.kind == "GitRepository" {
+		status["observedGeneration"] = 1
+	}
+	f.setStatus(t, object, status)
 	return artifact["revision"].(string)
 }
 
@@ -161,8 +185,10 @@ func tarball(t *testing.T, files map[string][]byte) []byte {
 }
 
 // kustomization is a Kustomization of Flux.
-func kustomization(name string) resource {
-	return named(apiKustomize, "Kustomization", fluxNamespace, name)
+func kustomization(name string) resource { return kustomizationIn(fluxNamespace, name) }
+
+func kustomizationIn(namespace, name string) resource {
+	return named(apiKustomize, "Kustomization", namespace, name)
 }
 
 // applied is that a Kustomization is Ready at a revision.

@@ -22,7 +22,7 @@ func TestPrivilegedGate(t *testing.T) {
 	first := f.adopt(t, e)
 	f.schedule(t, e.object(t, "gate/plumb-agent-daemonset.yaml"), "n1")
 	f.schedule(t, e.object(t, "gate/plumb-controller-deployment.yaml"), "n1")
-	datapath := named(apiPlumbline, "Datapath", namespace, "gate")
+	datapath := e.datapath()
 
 	gate := f.await(t, kustomization("gate"), "failed, as nobody reports", hasCondition("Ready", "False"))
 	if at := gate.text("status", "lastAppliedRevision"); at == first {
@@ -33,7 +33,7 @@ func TestPrivilegedGate(t *testing.T) {
 	f.says(t, datapath, []string{"Ready", "Unknown", "NoPins"}, []string{"Drifted", "Unknown", "NoPins"})
 	f.poke(t, "gate")
 	f.await(t, kustomization("gate"), "Ready in a cluster without Cilium", applied(first))
-	f.release(t)
+	f.release(t, "kube-system")
 	f.await(t, kustomization("apps"), "Ready after Cilium", applied(first))
 
 	f.says(t, datapath, []string{"Ready", "True", "InSync"}, []string{"Drifted", "False", "InSync"})
@@ -52,13 +52,13 @@ func TestPrivilegedGate(t *testing.T) {
 	})
 	f.await(t, kustomization("cilium"), "waiting for the gate", reason("Ready", "False DependencyNotReady"))
 	f.await(t, kustomization("apps"), "waiting for Cilium", reason("Ready", "False DependencyNotReady"))
-	f.await(t, named("v1", "ConfigMap", "default", "app"), "as the first revision has it", func(r resource) bool { return r.text("data", "value") == "one" })
+	f.await(t, e.app(), "as the first revision has it", has("one"))
 
 	f.says(t, datapath, []string{"Ready", "True", "InSync"}, []string{"Drifted", "False", "InSync"})
 	f.poke(t, "gate")
 	f.await(t, kustomization("gate"), "Ready at the second revision", applied(second))
 	f.await(t, kustomization("apps"), "Ready at the second revision", applied(second))
-	f.await(t, named("v1", "ConfigMap", "default", "app"), "as the second revision has it", func(r resource) bool { return r.text("data", "value") == "two" })
+	f.await(t, e.app(), "as the second revision has it", has("two"))
 
 	// Other settings are another generation: what was said of the old ones is of no
 	// account.
@@ -106,17 +106,17 @@ func (f *flux) poke(t *testing.T, name string) {
 
 // release does what helm-controller would do of the release of Cilium: it says that
 // the release is installed, and makes the workloads that the gate's followers look
-// at.
-func (f *flux) release(t *testing.T) {
+// at, all in one namespace.
+func (f *flux) release(t *testing.T, namespace string) {
 	t.Helper()
-	release := f.await(t, named("helm.toolkit.fluxcd.io/v2", "HelmRelease", "kube-system", "cilium"), "applied", func(r resource) bool { return r.GetResourceVersion() != "" })
+	release := f.await(t, named("helm.toolkit.fluxcd.io/v2", "HelmRelease", namespace, "cilium"), "applied", func(r resource) bool { return r.GetResourceVersion() != "" })
 	labels := map[string]string{"app": "cilium"}
 	template := corev1.PodTemplateSpec{ObjectMeta: metav1.ObjectMeta{Labels: labels}, Spec: corev1.PodSpec{Containers: []corev1.Container{{Name: "cilium", Image: "cilium"}}}}
 	selector := &metav1.LabelSelector{MatchLabels: labels}
 	f.create(t,
-		&appsv1.DaemonSet{ObjectMeta: metav1.ObjectMeta{Namespace: "kube-system", Name: "cilium"}, Spec: appsv1.DaemonSetSpec{Selector: selector, Template: template}},
-		&appsv1.Deployment{ObjectMeta: metav1.ObjectMeta{Namespace: "kube-system", Name: "cilium-operator"}, Spec: appsv1.DeploymentSpec{Selector: selector, Template: template}})
-	f.rolledOut(t, named("apps/v1", "DaemonSet", "kube-system", "cilium"))
-	f.rolledOut(t, named("apps/v1", "Deployment", "kube-system", "cilium-operator"))
+		&appsv1.DaemonSet{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: "cilium"}, Spec: appsv1.DaemonSetSpec{Selector: selector, Template: template}},
+		&appsv1.Deployment{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: "cilium-operator"}, Spec: appsv1.DeploymentSpec{Selector: selector, Template: template}})
+	f.rolledOut(t, named("apps/v1", "DaemonSet", namespace, "cilium"))
+	f.rolledOut(t, named("apps/v1", "Deployment", namespace, "cilium-operator"))
 	f.says(t, release, []string{"Ready", "True", "InstallSucceeded"})
 }

@@ -19,7 +19,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// bpffs is where the node has its pins.
+// bpffs is where a node has its pins, unless its environment says otherwise.
 const bpffs = "/sys/fs/bpf"
 
 // node is what Cilium would have made of this machine: pinned maps with the
@@ -32,6 +32,7 @@ const bpffs = "/sys/fs/bpf"
 type node struct {
 	cgroup   string // what programs hang at
 	settings string
+	bpffs    string // where Cilium pins its maps
 	own      string // the stand-in's bpffs
 	files    string // the folder with the services that it follows
 	cilium   *process
@@ -40,9 +41,16 @@ type node struct {
 // newNode makes a node without Cilium: a cgroup and a bpffs.
 func newNode(t *testing.T) *node {
 	t.Helper()
+	return newNodeAt(t, bpffs)
+}
+
+// newNodeAt makes a node with its bpffs in a folder: two of them are as good as two
+// machines, for all that is kept in maps.
+func newNodeAt(t *testing.T, dir string) *node {
+	t.Helper()
 	require(t)
-	n := &node{cgroup: newCgroup(t), own: t.TempDir(), files: t.TempDir()}
-	mountBPFFS(t, bpffs)
+	n := &node{cgroup: newCgroup(t), bpffs: dir, own: t.TempDir(), files: t.TempDir()}
+	mountBPFFS(t, dir)
 	mountBPFFS(t, n.own)
 	return n
 }
@@ -90,13 +98,21 @@ func newCgroup(t *testing.T) string {
 // install brings Cilium's maps and programs for the services of the node's files.
 func (n *node) install(t *testing.T, e environment) {
 	t.Helper()
+	n.fill(t, e)
+	n.attach(t)
+}
+
+// fill brings the maps alone, which is all that an agent judges that is not asked
+// to look at programs.
+func (n *node) fill(t *testing.T, e environment) {
+	t.Helper()
 	n.settings = e.settings
 	n.cilium = start(t, nil, binary("plumb-agent"), "run", "--mode", "own", "--datapath", n.settings, "--snapshot", n.files, "--node", "n1",
 		"--bpffs", n.own, "--cgroup-root", newCgroup(t), "--interval", "1h", "--grace", "0", "--output", "json", "--allow-empty")
 	t.Cleanup(n.unpin)
 	n.settled(t, 1)
 	pins := globbed(t, filepath.Join(n.own, "plumbline", "cilium_*"))
-	if err := os.MkdirAll(filepath.Join(bpffs, "tc/globals"), 0o700); err != nil {
+	if err := os.MkdirAll(filepath.Join(n.bpffs, "tc/globals"), 0o700); err != nil {
 		t.Fatal(err)
 	}
 	for _, pin := range pins {
@@ -107,7 +123,7 @@ func (n *node) install(t *testing.T, e environment) {
 		// Another pin of the same map; Pin alone would move the one that is there.
 		clone, err := m.Clone()
 		if err == nil {
-			err = clone.Pin(filepath.Join(bpffs, "tc/globals", filepath.Base(pin)))
+			err = clone.Pin(filepath.Join(n.bpffs, "tc/globals", filepath.Base(pin)))
 		}
 		if err != nil {
 			t.Fatalf("pin %s: %v", filepath.Base(pin), err)
@@ -115,7 +131,6 @@ func (n *node) install(t *testing.T, e environment) {
 		clone.Close()
 		m.Close()
 	}
-	n.attach(t)
 }
 
 // unpin detaches the stand-in's programs, so that its cgroup can go.
@@ -158,7 +173,7 @@ func (n *node) followed(t *testing.T, services ...service) int {
 // uninstall takes Cilium's pins away.
 func (n *node) uninstall(t *testing.T) {
 	t.Helper()
-	if err := os.RemoveAll(filepath.Join(bpffs, "tc")); err != nil {
+	if err := os.RemoveAll(filepath.Join(n.bpffs, "tc")); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -166,7 +181,7 @@ func (n *node) uninstall(t *testing.T) {
 // tamper damages the maps by another hand than the agent's.
 func (n *node) tamper(t *testing.T, args ...string) {
 	t.Helper()
-	plumb(t, t.TempDir(), append([]string{"demo-tamper", filepath.Join(bpffs, "tc/globals")}, args...)...)
+	plumb(t, t.TempDir(), append([]string{"demo-tamper", filepath.Join(n.bpffs, "tc/globals")}, args...)...)
 }
 
 // attach makes Cilium's devices and attaches programs that do nothing at the hooks
@@ -183,7 +198,7 @@ func (n *node) attach(t *testing.T) {
 			}
 		})
 	}
-	pinned, err := ebpf.LoadPinnedMap(filepath.Join(bpffs, "tc/globals/cilium_lb4_services_v2"), nil)
+	pinned, err := ebpf.LoadPinnedMap(filepath.Join(n.bpffs, "tc/globals/cilium_lb4_services_v2"), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
