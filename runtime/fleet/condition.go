@@ -32,6 +32,9 @@ type verdict struct {
 // conditions gives Ready and Drifted, and kstatus' own where they apply.
 func (t *tally) conditions() []metav1.Condition {
 	ready, drift := t.ready(), t.drifted()
+	if t.in.Settings.held() {
+		ready = suspended(ready)
+	}
 	list := []metav1.Condition{t.since(v1alpha1.Ready, ready), t.since(v1alpha1.Drifted, drift)}
 	switch {
 	case ready.status == metav1.ConditionTrue:
@@ -41,6 +44,16 @@ func (t *tally) conditions() []metav1.Condition {
 		list = append(list, t.since(v1alpha1.Reconciling, verdict{metav1.ConditionTrue, ready.reason, ready.message}))
 	}
 	return list
+}
+
+// suspended says so in whatever Ready is. Where all is in sync it is not Ready: what
+// changes from now on nobody writes, and an audit finds that only afterwards.
+func suspended(ready verdict) verdict {
+	if ready.status == metav1.ConditionTrue {
+		ready.status, ready.reason = metav1.ConditionFalse, ReasonSuspended
+	}
+	ready.message += "; writing is suspended"
+	return ready
 }
 
 // stalled tells that it takes somebody's hand: there is drift and no agent may mend

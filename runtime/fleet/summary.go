@@ -22,6 +22,7 @@ const (
 	ReasonNoNodes       = "NoNodes"         // the cluster has none yet
 	ReasonNodesLack     = "NodesLack"       // some nodes have no maps, others have
 	ReasonInvalid       = "InvalidSettings" // the Datapath's spec can't be understood
+	ReasonSuspended     = "Suspended"       // in sync, and nobody would write what changes
 )
 
 const (
@@ -32,7 +33,7 @@ const (
 
 // Reasons lists those of a Datapath's conditions.
 func Reasons() []string {
-	return []string{ReasonInSync, ReasonDriftDetected, ReasonNoReports, ReasonNotInSync, ReasonNoNodes, ReasonNodesLack, ReasonInvalid, crd.ReasonNoPins}
+	return []string{ReasonInSync, ReasonDriftDetected, ReasonNoReports, ReasonNotInSync, ReasonNoNodes, ReasonNodesLack, ReasonInvalid, ReasonSuspended, crd.ReasonNoPins}
 }
 
 // Report is a node's report, by the node's name. Err is why its status can't be
@@ -59,6 +60,10 @@ type Settings struct {
 	Limits  state.Limits `json:"limits"`
 	Suspend bool         `json:"suspend"`
 }
+
+// held tells that agents would write, and may not. One that observes writes nothing
+// anyway.
+func (s *Settings) held() bool { return s.Suspend && s.Mode != state.Observe }
 
 // Input is what a Datapath is summed up from.
 type Input struct {

@@ -63,6 +63,29 @@ func TestSummarize(t *testing.T) {
 	}
 }
 
+// Where agents may not write it is said, and all in sync is not Ready.
+func TestSummarizeSuspended(t *testing.T) {
+	drift := said("a", "Drifted", "Suspended")
+	drift.Status.DriftCount, drift.Status.Drifts = 1, []v1alpha1.Drift{{Kind: "slot-gap", Service: "shop/web", Message: "slot 1 is gone"}}
+	for name, test := range map[string]struct {
+		report         *Report
+		ready, drifted string
+	}{
+		"in sync":  {said("a", "InSync", "InSync"), "False Suspended", "False InSync"},
+		"drift":    {drift, "False DriftDetected", "True DriftDetected"},
+		"a change": {said("a", "OutOfSync", "Suspended"), "Unknown NotInSync", "False NotInSync"},
+	} {
+		s := Summarize(Input{Generation: 7, Nodes: []string{"a"}, Reports: []*Report{test.report}, Now: now, Settings: Settings{Mode: state.Repair, Suspend: true}})
+		got := []string{text(s.Conditions[0]), text(s.Conditions[1])}
+		if diff := cmp.Diff([]string{test.ready, test.drifted}, got); diff != "" {
+			t.Errorf("%s: Ready and Drifted (-want +got):\n%s", name, diff)
+		}
+		if m := s.Conditions[0].Message; !strings.HasSuffix(m, "; writing is suspended") {
+			t.Errorf("%s: message %q", name, m)
+		}
+	}
+}
+
 func text(c metav1.Condition) string { return string(c.Status) + " " + c.Reason }
 
 // What says the same stays the same, and the message names node and service.

@@ -148,7 +148,7 @@ type DatapathStatus struct {
 	// +listType=map
 	// +listMapKey=type
 	// +kubebuilder:validation:XValidation:rule="self.all(c, c.type in ['Ready', 'Drifted', 'Reconciling', 'Stalled'])",message="conditions are Ready, Drifted, Reconciling and Stalled"
-	// +kubebuilder:validation:XValidation:rule="self.all(c, c.reason in ['InSync', 'DriftDetected', 'NoReports', 'NotInSync', 'NoNodes', 'NodesLack', 'InvalidSettings', 'NoPins'])",message="a condition's reason is one of those in docs/CLUSTER.md"
+	// +kubebuilder:validation:XValidation:rule="self.all(c, c.reason in ['InSync', 'DriftDetected', 'NoReports', 'NotInSync', 'NoNodes', 'NodesLack', 'InvalidSettings', 'Suspended', 'NoPins'])",message="a condition's reason is one of those in docs/CLUSTER.md"
 	Conditions []metav1.Condition `json:"conditions"`
 }
 
