@@ -4,6 +4,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"sync/atomic"
@@ -15,6 +16,7 @@ import (
 	"plumbline.dev/plumbline/runtime/reconcile"
 	"plumbline.dev/plumbline/runtime/report"
 	"plumbline.dev/plumbline/runtime/source/apiserver"
+	"plumbline.dev/plumbline/runtime/store"
 	"plumbline.dev/plumbline/schema/state"
 )
 
@@ -136,10 +138,20 @@ func (a *byResource) work(ctx context.Context, generation int64, settings *state
 			return
 		}
 		a.log.Error("the agent can't begin", "error", err)
-		hooks.report(reconcile.Report{Time: time.Now(), Mode: settings.Mode, Status: reconcile.Unknown, Reason: reconcile.ReasonReadFailed, Err: err})
+		hooks.report(notBegun(settings.Mode, err))
 		select {
 		case <-ctx.Done():
 		case <-time.After(settings.Interval.Duration):
 		}
 	}
+}
+
+// notBegun is the report of an agent that can't begin: of maps that are not what the
+// settings want it is known that they are not.
+func notBegun(mode state.Mode, err error) reconcile.Report {
+	r := reconcile.Report{Time: time.Now(), Mode: mode, Status: reconcile.Unknown, Reason: reconcile.ReasonReadFailed, Err: err}
+	if errors.Is(err, store.ErrIncompatible) {
+		r.Status, r.Reason = reconcile.Incompatible, reconcile.ReasonLayout
+	}
+	return r
 }
