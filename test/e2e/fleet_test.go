@@ -76,6 +76,15 @@ func failedAt(revision string) func(resource) bool {
 	}
 }
 
+// checking is that a revision is applied, and its health not known: that is what
+// becomes Ready, or fails after the timeout.
+func checking(revision string) func(resource) bool {
+	return func(r resource) bool {
+		_, message := r.condition("Reconciling")
+		return strings.HasPrefix(message, "Running health checks for revision "+revision) && r.text("status", "lastAppliedRevision") != revision
+	}
+}
+
 // gateIs waits for the gate's Ready, and gives how long that took.
 func (f *fleet) gateIs(t *testing.T, status string) time.Duration {
 	t.Helper()

@@ -34,6 +34,9 @@ const nodeAddress = "192.168.1.10"
 // every port is free, no packet leaves, and nothing that a test starts or mounts
 // outlives them, whatever their end.
 func TestMain(m *testing.M) {
+	if address := os.Getenv(envDial); address != "" {
+		dial(address)
+	}
 	listing := slices.ContainsFunc(os.Args, func(a string) bool { return strings.HasPrefix(a, "-test.list") })
 	inside := os.Getenv(envBinaries) != ""
 	if inside {
