@@ -26,6 +26,9 @@ image: ## the agent's image for amd64 and arm64, an OCI layout in bin/image; nee
 test: ## every test; kernel tests run as root and must not be skipped there
 	PLUMB_REQUIRE_KERNEL=$(PLUMB_REQUIRE_KERNEL) $(GO) test ./...
 
+# -v says how long drift takes to be seen.
+E2EFLAGS ?= -v
+
 test-e2e: ## with a real API server, Flux and this kernel; builds those first (cold, 10 minutes and more)
 	tools=$$(test/e2e/tools/build) && PLUMB_REQUIRE_KERNEL=$(PLUMB_REQUIRE_KERNEL) PLUMB_E2E_TOOLS=$$tools $(GO) test -C test/e2e -trimpath -count=1 -timeout 20m $(E2EFLAGS) .
 

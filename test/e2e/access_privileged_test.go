@@ -8,7 +8,10 @@ import (
 	"testing"
 	"time"
 
+	authenticationv1 "k8s.io/api/authentication/v1"
+	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 )
@@ -19,13 +22,16 @@ const (
 )
 
 // An agent writes the report of its own node and of no other; no one else's rights
-// are more than they have to be.
+// are more than they have to be. Their pods are admitted where they run.
 func TestPrivilegedAccess(t *testing.T) {
 	f := newFlux(t, newCluster(t))
 	e := build(t, "access", "/sys/fs/cgroup", "")
 	f.adopt(t, e)
-	agent := f.schedule(t, e.object(t, "gate/plumb-agent-daemonset.yaml"), "n1").client(t)
-	controller := f.schedule(t, e.object(t, "gate/plumb-controller-deployment.yaml"), "n1").client(t)
+	agentPod := f.schedule(t, e.object(t, "gate/plumb-agent-daemonset.yaml"), "n1")
+	controllerPod := f.schedule(t, e.object(t, "gate/plumb-controller-deployment.yaml"), "n1")
+	f.admitted(t, agentPod, controllerPod)
+	agent, controller := agentPod.client(t), controllerPod.client(t)
+	homeless := f.unbound(t, agentPod)
 	f.await(t, named(apiPlumbline, "Datapath", namespace, "access"), "there", func(r resource) bool { return r.GetResourceVersion() != "" })
 	f.policyHolds(t, agent, namespace)
 
@@ -42,6 +48,9 @@ func TestPrivilegedAccess(t *testing.T) {
 		{"an agent creates another node's report", func() error { return agent.Create(t.Context(), report("n2")) }, true},
 		{"an administrator creates another node's report", func() error { return f.Create(t.Context(), report("n2")) }, false},
 		{"an agent writes another node's status", func() error { return setReady(t, agent, report("n2")) }, true},
+		{"an agent relabels another node's report", func() error { return relabel(t, agent, report("n2")) }, true},
+		{"an agent relabels its own report", func() error { return relabel(t, agent, report("n1")) }, false},
+		{"an agent's account without a node writes a report", func() error { return setReady(t, homeless, report("n1")) }, true},
 		{"an agent deletes a report", func() error { return agent.Delete(t.Context(), report("n1")) }, true},
 		{"an agent writes the Datapath's status", func() error {
 			return setReady(t, agent, named(apiPlumbline, "Datapath", namespace, "access").Unstructured)
@@ -89,6 +98,25 @@ func (f *flux) policyHolds(t *testing.T, agent client.Client, namespace string) 
 func setReady(t *testing.T, c client.Client, u *unstructured.Unstructured) error {
 	t.Helper()
 	return c.Status().Patch(t.Context(), u, client.RawPatch("application/merge-patch+json", []byte(`{"status":{"observedGeneration":1}}`)))
+}
+
+// relabel writes more than a status, as a forger might.
+func relabel(t *testing.T, c client.Client, u *unstructured.Unstructured) error {
+	t.Helper()
+	return c.Patch(t.Context(), u, client.RawPatch("application/merge-patch+json", []byte(`{"metadata":{"labels":{"forged":"yes"}}}`)))
+}
+
+// unbound is a client with a token of a pod's account that no pod is bound to, as
+// `kubectl create token` gives one.
+func (f *flux) unbound(t *testing.T, w *workload) client.Client {
+	t.Helper()
+	account := &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Namespace: w.pod.Namespace, Name: w.pod.Spec.ServiceAccountName}}
+	request := &authenticationv1.TokenRequest{}
+	if err := f.SubResource("token").Create(t.Context(), account, request); err != nil {
+		t.Fatal(err)
+	}
+	free := &workload{cluster: f.cluster, pod: w.pod, token: request.Status.Token}
+	return free.client(t)
 }
 
 func lists(apiVersion, kind string) *unstructured.UnstructuredList {

@@ -3,15 +3,44 @@
 package e2e
 
 import (
+	"strings"
 	"syscall"
 	"testing"
 	"time"
 )
 
-// A map that is tampered with turns the gate, says so by service and node, and
-// holds back the next revision until it is mended.
+// A cluster without Cilium gets one. From then on a map that is tampered with turns
+// the gate, says so by service and node, and holds back the next revision until it is
+// mended; and that all maps go is drift as well.
 func TestPrivilegedDriftHoldsTheNextRevision(t *testing.T) {
-	f := newGuarded(t, "", shop)
+	f := newFleet(t, "", shop)
+	f.bootstraps(t)
+	f.holdsTheNextRevision(t)
+	f.uninstall(t)
+	f.await(t, f.datapath(), "no longer Ready", func(r resource) bool {
+		is, _ := r.condition("Ready")
+		return hasCondition("Ready", "False")(r) && is != "False NoPins" || hasCondition("Drifted", "True")(r)
+	})
+	f.gateIs(t, "False")
+}
+
+// bootstraps is that the gate opens where there is nothing to guard yet, and says why.
+func (f *fleet) bootstraps(t *testing.T) {
+	t.Helper()
+	f.await(t, f.datapath(), "without pins", func(r resource) bool {
+		is, _ := r.condition("Ready")
+		return is == "Unknown NoPins" || is == "False NoPins" || is == "True NoPins"
+	})
+	f.gateIs(t, "True")
+	f.release(t, "kube-system")
+	f.install(t, f.environment)
+	f.await(t, f.datapath(), "Ready in sync", isReady)
+	f.await(t, kustomization("apps"), "Ready", isReady)
+}
+
+// holdsTheNextRevision is what becomes of a revision while a map is damaged.
+func (f *fleet) holdsTheNextRevision(t *testing.T) {
+	t.Helper()
 	f.drift(t, "False")
 
 	begun := time.Now()
@@ -39,7 +68,7 @@ func TestPrivilegedDriftHoldsTheNextRevision(t *testing.T) {
 }
 
 // The API server goes and comes back: agent and controller go on, and what is
-// tampered with then is found.
+// tampered with then is found. A watch that breaks loses nothing.
 func TestPrivilegedAPIServerRestarts(t *testing.T) {
 	f := newGuarded(t, "", shop)
 	f.api.kill()
@@ -57,12 +86,13 @@ func TestPrivilegedAPIServerRestarts(t *testing.T) {
 		default:
 		}
 	}
+	f.watchBreaks(t)
 }
 
-// An endpoint goes while the agent hears nothing and its watch breaks: once it
-// hears again, it wants what Cilium has, and reports no drift.
-func TestPrivilegedWatchBreaksWhileAnEndpointGoes(t *testing.T) {
-	f := newGuarded(t, "", shop)
+// watchBreaks has an endpoint go while the agent hears nothing: once it hears again,
+// it wants what Cilium has, and reports no drift.
+func (f *fleet) watchBreaks(t *testing.T) {
+	t.Helper()
 	report := named(apiPlumbline, "DatapathNode", namespace, "n1")
 	before := f.await(t, report, "Ready", hasCondition("Ready", "True"))
 	if err := f.agent.cmd.Process.Signal(syscall.SIGSTOP); err != nil {
@@ -89,7 +119,8 @@ func TestPrivilegedWatchBreaksWhileAnEndpointGoes(t *testing.T) {
 	f.drift(t, "True")
 }
 
-// An agent that is dead is no healthy one.
+// An agent that is dead is no healthy one, and neither is one that is denied what it
+// reads.
 func TestPrivilegedDeadAgent(t *testing.T) {
 	f := newGuarded(t, "", shop)
 	f.agent.kill()
@@ -97,29 +128,33 @@ func TestPrivilegedDeadAgent(t *testing.T) {
 	f.await(t, f.datapath(), "Ready Unknown", hasCondition("Ready", "Unknown"))
 	t.Logf("from an agent's death to a Datapath that says so: %s", time.Since(begun).Round(10*time.Millisecond))
 	second := f.next(t, "two")
-	f.await(t, kustomization("gate"), "failed at the second revision", failedAt(second))
+	f.await(t, kustomization("gate"), "looking at its health", checking(second))
+	f.await(t, f.app(), "as the first revision has it", has("one"))
 	f.agent = f.agentPod.run(t)
 	f.await(t, f.datapath(), "Ready", isReady)
 	f.await(t, kustomization("apps"), "Ready at the second revision", applied(second))
+
+	f.saysThatItIsDenied(t)
 }
 
-// A cluster without Cilium gets one: the gate opens, and says why. Once there is
-// one, that its maps go is drift.
-func TestPrivilegedBootstrap(t *testing.T) {
-	f := newFleet(t, "", shop)
-	f.await(t, f.datapath(), "without pins", func(r resource) bool {
-		is, _ := r.condition("Ready")
-		return is == "Unknown NoPins" || is == "False NoPins" || is == "True NoPins"
+// saysThatItIsDenied takes from the agent what it may read. It says so, also where Flux
+// looks. Once Flux has given it back, the same agent goes on.
+func (f *fleet) saysThatItIsDenied(t *testing.T) {
+	t.Helper()
+	f.agent.kill()
+	f.suspendFlux(t, "gate", true) // it would give it back at once
+	binding := named("rbac.authorization.k8s.io/v1", "ClusterRoleBinding", "", namespace+":plumb-agent")
+	if err := f.Delete(t.Context(), binding.Unstructured); err != nil {
+		t.Fatal(err)
+	}
+	f.agent = f.agentPod.run(t)
+	f.agent.await(t, "that it is denied", func(said string) bool {
+		return strings.Contains(said, "forbidden") && strings.Contains(said, "services")
 	})
-	f.gateIs(t, "True")
-	f.release(t, "kube-system")
-	f.install(t, f.environment)
-	f.await(t, f.datapath(), "Ready in sync", isReady)
-	f.await(t, kustomization("apps"), "Ready", isReady)
-	f.uninstall(t)
-	f.await(t, f.datapath(), "no longer Ready", func(r resource) bool {
-		is, _ := r.condition("Ready")
-		return hasCondition("Ready", "False")(r) && is != "False NoPins" || hasCondition("Drifted", "True")(r)
+	f.await(t, named(apiPlumbline, "DatapathNode", namespace, "n1"), "saying what is denied", func(r resource) bool {
+		return r.text("status", "status") == "Uninitialized" && containsAll(r.text("status", "message"), []string{"services", "forbidden"})
 	})
-	f.gateIs(t, "False")
+	f.await(t, f.datapath(), "Ready Unknown", hasCondition("Ready", "Unknown"))
+	f.suspendFlux(t, "gate", false)
+	f.await(t, f.datapath(), "Ready", isReady)
 }

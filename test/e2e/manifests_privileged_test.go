@@ -58,15 +58,10 @@ func rank(file string) int {
 	return 2
 }
 
-// Pod Security admits the agent in its namespace, and the controller is one that
-// even a restricted namespace takes.
-func TestPrivilegedPodSecurity(t *testing.T) {
-	f := newFlux(t, newCluster(t))
-	e := build(t, "pods", "/sys/fs/cgroup", "")
-	f.adopt(t, e)
-	agent := f.schedule(t, e.object(t, "gate/plumb-agent-daemonset.yaml"), "n1")
-	controller := f.schedule(t, e.object(t, "gate/plumb-controller-deployment.yaml"), "n1")
-
+// admitted is that Pod Security admits the agent in its namespace, and that the
+// controller is one that even a restricted namespace would take, but for its network.
+func (f *flux) admitted(t *testing.T, agent, controller *workload) {
+	t.Helper()
 	f.create(t, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "strict", Labels: map[string]string{"pod-security.kubernetes.io/enforce": "restricted"}}},
 		&corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Namespace: "strict", Name: agent.pod.Spec.ServiceAccountName}},
 		&corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Namespace: "strict", Name: controller.pod.Spec.ServiceAccountName}})
