@@ -40,7 +40,11 @@ func (c *compiler) annotation(short, value string, s *service, o *owner, field s
 			c.algorithm(value, s, o, field)
 		}
 	case "forwarding-mode":
-		if c.allowed(lb.ModeAnnotation, "bpf.lbModeAnnotation", o, field) {
+		on, setting := lb.ModeAnnotation, "bpf.lbModeAnnotation"
+		if c.rules.modeByAlgorithm {
+			on, setting = lb.AlgorithmAnnotation, "bpf.lbAlgorithmAnnotation"
+		}
+		if c.allowed(on, setting, o, field) {
 			c.forwardingMode(value, s, o, field)
 		}
 	case "src-ranges-policy":

@@ -155,6 +155,8 @@ func (j *judgement) winner(left contest) int32 {
 		return redirects[0]
 	case j.rules.nodePortsYield:
 		return j.yield(services)
+	case j.rules.lastWins:
+		return services[len(services)-1]
 	}
 	return services[0]
 }

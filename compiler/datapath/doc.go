@@ -7,13 +7,16 @@
 // What it holds:
 //
 //   - I9: equal input gives equal output, whatever the order of the Snapshot's
-//     lists. Cilium's own result depends on the order of its events in four
-//     places; here each has one answer. Slots are in the order of address and
+//     lists. Cilium's own result depends on the order of its events in a few
+//     places; here each has one answer, that of an agent which starts and meets
+//     its objects by namespace and name. Slots are in the order of address and
 //     port (1.17 orders them by backend id, that is, by order of arrival: the
 //     order of the selectable slots is no drift there). Of two services that
-//     claim one address the one with the smaller namespace/name has it. A
+//     claim one address the first has it, in 1.17 the last. Of two EndpointSlices
+//     of a service that hold one endpoint the last has it; in 1.17 it is merged. A
 //     backend that two services see in different conditions has the better one.
-//     And a wildcard entry belongs to the first service, by name, of its address.
+//     A wildcard entry belongs to the first service of its address. And the host
+//     ports of a pod that is being deleted are written until it has ended.
 //   - I10: whatever of the input is not understood, or not used as its author may
 //     think, is a Notice.
 //

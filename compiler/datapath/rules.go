@@ -37,6 +37,12 @@ type rules struct {
 	// ownAlgorithm: the master names the global algorithm (1.17); later it is
 	// undefined unless the service is annotated.
 	ownAlgorithm bool
+	// modeByAlgorithm: the setting that allows the annotation of an algorithm allows
+	// that of a forwarding mode, and its own does nothing (1.17, pkg/k8s/service.go).
+	modeByAlgorithm bool
+	// lastWins: of two services that claim an address the last one has it (1.17); later
+	// the first.
+	lastWins bool
 	// matchAll: every backend has an affinity match, in whatever state (1.17);
 	// later only active ones.
 	matchAll bool
@@ -186,7 +192,7 @@ func rulesOf(s *state.Settings, patch int) rules {
 	since18 := func(first int) bool { return minor > minor18 || minor == minor18 && patch >= first }
 	r := rules{
 		needsSlice: old, mergesSlices: old, exactPortName: old, policyFlagsByType: old, ownAlgorithm: old, matchAll: old,
-		settingsDecide: old, pendingPods: old, hostPortTables: old, hostPortsNeedPod: old, unspecifiedHostIP: old, trimsRanges: old,
+		settingsDecide: old, modeByAlgorithm: old, lastWins: old, pendingPods: old, hostPortTables: old, hostPortsNeedPod: old, unspecifiedHostIP: old, trimsRanges: old,
 		keepsUnready: since18(5), hybridDSR: since18(5), denyNeedsRange: since18(6), unnamedPortMatches: since18(2), firstInSlice: minor == minor18 && patch < 5,
 		firstFamily: old, mistakesFamily: minor == minor18 && patch < 11 || minor == minor19 && patch < 5, externalNames: !old,
 		internalFilter:   minor == minor18,
