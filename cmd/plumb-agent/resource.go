@@ -101,7 +101,7 @@ func (a *byResource) start(ctx context.Context, d apiserver.Datapath) (stop func
 		a.log.Error("the Datapath can't be understood; what was there before is not worked by any more", "error", err, "generation", d.Generation)
 		return func() {}
 	}
-	a.log.Info("settings", "generation", d.Generation, "mode", settings.Mode.String(), "layout", string(settings.Layout))
+	a.log.Info("settings", "generation", d.Generation, "mode", settings.Mode.String(), "layout", settings.Layout.String())
 	ctx, cancel := context.WithCancel(ctx)
 	done := make(chan struct{})
 	go func() {
@@ -114,7 +114,7 @@ func (a *byResource) start(ctx context.Context, d apiserver.Datapath) (stop func
 func (a *byResource) work(ctx context.Context, generation int64, settings *state.Settings) {
 	f := a.flags
 	node := a.node
-	node.Settings, node.Layout, node.Interval, node.Limit = generation, string(settings.Layout), settings.Interval.Duration, settings.Limits.ReportDrifts
+	node.Settings, node.Layout, node.Interval, node.Limit = generation, settings.Layout.String(), settings.Interval.Duration, settings.Limits.ReportDrifts
 	hooks := agentHooks{
 		suspended: func() bool { return settings.Suspend || f.suspend }, log: a.log,
 		report: func(r reconcile.Report) {

@@ -23,6 +23,7 @@ import (
 	"plumbline.dev/plumbline/compiler/compare"
 	"plumbline.dev/plumbline/compiler/diag"
 	"plumbline.dev/plumbline/compiler/upgrade"
+	"plumbline.dev/plumbline/runtime/fleet"
 	"plumbline.dev/plumbline/runtime/lookup"
 	"plumbline.dev/plumbline/schema/state"
 )
@@ -44,6 +45,9 @@ var printed = map[string][]any{
 	"upgrade": {upgrade.Report{}},
 	"publish": {publishReport{}},
 	"demo":    {demo.Document{}},
+
+	"status":    {fleet.Fleet{}},
+	"reconcile": {fleet.Requests{}},
 }
 
 // Between these lines stands what a command's help says; PLUMB_UPDATE=1 writes it.

@@ -55,6 +55,8 @@ var commands = []func(*env) *cobra.Command{
 	newDiffCommand,
 	newUpgradeCommand,
 	newPublishCommand,
+	newStatusCommand,
+	newReconcileCommand,
 	newDemoCommand,
 	newDemoRoleCommand,
 	newDemoTamperCommand,
@@ -130,6 +132,8 @@ func run(outside func() (*env, error), args []string) int {
 		return exitOK
 	case errors.Is(err, errFindings):
 		return exitFindings
+	case errors.Is(err, errSaid):
+		return exitFailed
 	}
 	fmt.Fprintf(e.stderr, "plumb: %v\n", err)
 	return exitFailed

@@ -9,9 +9,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"os/exec"
-	"path/filepath"
+
+	"plumbline.dev/plumbline/compiler/companion"
 )
 
 // Command is the name of the process that renders. Helm alone costs a process
@@ -47,17 +47,8 @@ type Renderer struct {
 
 // Find finds the process: beside this executable, or else in PATH.
 func Find() (Renderer, error) {
-	if own, err := os.Executable(); err == nil {
-		beside := filepath.Join(filepath.Dir(own), Command)
-		if info, err := os.Stat(beside); err == nil && info.Mode().IsRegular() {
-			return Renderer{Command: beside}, nil
-		}
-	}
-	path, err := exec.LookPath(Command)
-	if err != nil {
-		return Renderer{}, fmt.Errorf("rendering needs %s beside plumb or in PATH: install it with go install plumbline.dev/plumbline/cmd/%s@latest, or copy it from the release: %w", Command, Command, err)
-	}
-	return Renderer{Command: path}, nil
+	path, err := companion.Find(Command, "rendering")
+	return Renderer{Command: path}, err
 }
 
 // Process is a started process, which waits for what is asked.

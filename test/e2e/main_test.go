@@ -94,11 +94,11 @@ func isolated() (int, error) {
 	if err := os.Chmod(dir, 0o755); err != nil { // the controller is not root
 		return 0, err
 	}
-	build := exec.Command("go", "build", "-o", dir, "./cmd/plumb", "./cmd/plumb-agent")
+	build := exec.Command("go", "build", "-o", dir, "./cmd/plumb", "./cmd/plumb-agent", "./cmd/plumb-cluster")
 	build.Dir = root
 	build.Stderr = os.Stderr
 	if err := build.Run(); err != nil {
-		return 0, fmt.Errorf("build plumb and plumb-agent: %w", err)
+		return 0, fmt.Errorf("build plumb and its companions: %w", err)
 	}
 	runtime.LockOSThread() // the child's death signal is about this thread
 	command := exec.Command("/proc/self/exe", os.Args[1:]...)
