@@ -4,7 +4,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"sync/atomic"
@@ -16,7 +15,6 @@ import (
 	"plumbline.dev/plumbline/runtime/reconcile"
 	"plumbline.dev/plumbline/runtime/report"
 	"plumbline.dev/plumbline/runtime/source/apiserver"
-	"plumbline.dev/plumbline/runtime/store"
 	"plumbline.dev/plumbline/schema/state"
 )
 
@@ -132,26 +130,5 @@ func (a *byResource) work(ctx context.Context, generation int64, settings *state
 			return func() { stop(); a.now.Store(nil) }
 		},
 	}
-	for ctx.Err() == nil {
-		err := f.agent(ctx, settings, hooks)
-		if err == nil || ctx.Err() != nil {
-			return
-		}
-		a.log.Error("the agent can't begin", "error", err)
-		hooks.report(notBegun(settings.Mode, err))
-		select {
-		case <-ctx.Done():
-		case <-time.After(settings.Interval.Duration):
-		}
-	}
-}
-
-// notBegun is the report of an agent that can't begin: of maps that are not what the
-// settings want it is known that they are not.
-func notBegun(mode state.Mode, err error) reconcile.Report {
-	r := reconcile.Report{Time: time.Now(), Mode: mode, Status: reconcile.Unknown, Reason: reconcile.ReasonReadFailed, Err: err}
-	if errors.Is(err, store.ErrIncompatible) {
-		r.Status, r.Reason = reconcile.Incompatible, reconcile.ReasonLayout
-	}
-	return r
+	_ = f.persist(ctx, settings, hooks, func(error) bool { return true })
 }

@@ -107,11 +107,15 @@ func runAgent(e *env, f runFlags) error {
 		return err
 	}
 	reporter := f.reporter(e)
-	return f.agent(e.ctx, settings, agentHooks{
+	hooks := agentHooks{
 		suspended: f.suspended(settings, log), log: log,
 		report:  func(r reconcile.Report) { watch(r); reporter(r) },
 		started: func(r *reconcile.Reconciler) (stop func()) { return requests(e, r) },
-	})
+	}
+	if f.once {
+		return f.agent(e.ctx, settings, hooks)
+	}
+	return f.persist(e.ctx, settings, hooks, func(err error) bool { return errors.Is(err, store.ErrNoMemory) })
 }
 
 // agentHooks are what an agent tells and asks beside the kernel and the cluster.
@@ -153,6 +157,39 @@ func (f *runFlags) agent(ctx context.Context, settings *state.Settings, h agentH
 	}
 	defer h.started(r)()
 	return r.Run(ctx)
+}
+
+// persist works by settings until ctx ends. An agent that can't begin reports that, and
+// tries again after an interval where the error may pass.
+func (f *runFlags) persist(ctx context.Context, settings *state.Settings, h agentHooks, mayPass func(error) bool) error {
+	for {
+		err := f.agent(ctx, settings, h)
+		if err == nil || ctx.Err() != nil {
+			return nil
+		}
+		if !mayPass(err) {
+			return err
+		}
+		h.log.Error("the agent can't begin", "error", err, "again", settings.Interval.String())
+		h.report(notBegun(settings.Mode, err))
+		select {
+		case <-ctx.Done():
+		case <-time.After(settings.Interval.Duration):
+		}
+	}
+}
+
+// notBegun is the report of an agent that can't begin: of maps that are not what the
+// settings want it is known that they are not.
+func notBegun(mode state.Mode, err error) reconcile.Report {
+	r := reconcile.Report{Time: time.Now(), Mode: mode, Status: reconcile.Unknown, Reason: reconcile.ReasonReadFailed, Err: err}
+	switch {
+	case errors.Is(err, store.ErrIncompatible):
+		r.Status, r.Reason = reconcile.Incompatible, reconcile.ReasonLayout
+	case errors.Is(err, store.ErrNoMemory):
+		r.Status, r.Reason = reconcile.OutOfSync, reconcile.ReasonApplyFailed
+	}
+	return r
 }
 
 // complete names every flag that is missing.

@@ -48,7 +48,7 @@ func (k *Kernel) Apply(ctx context.Context, steps []plan.Step) (int, error) {
 		n, err := k.run(run)
 		applied += n
 		if err != nil {
-			return applied, fmt.Errorf("%s: %w", steps[applied], err)
+			return applied, fmt.Errorf("%s: %w", steps[applied], outOfMemory(err))
 		}
 	}
 	return applied, nil

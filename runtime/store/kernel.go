@@ -95,7 +95,9 @@ func Create(settings *state.Settings, want []state.Map) (*Kernel, error) {
 	return CreateWith(settings, want, Options{})
 }
 
-// CreateWith is Create with options; settings give the cgroup.
+// CreateWith is Create with options; settings give the cgroup. Where a map can't be
+// made, those that were made before it are gone again: once less is asked for they
+// would be of the wrong size. That the kernel has no memory for one is ErrNoMemory.
 func CreateWith(settings *state.Settings, want []state.Map, o Options) (*Kernel, error) {
 	if _, err := bpf.CgroupID(settings.CgroupRoot); err != nil {
 		return nil, err
@@ -171,24 +173,38 @@ func (k *Kernel) openOwned(want []state.Map) error {
 }
 
 func (k *Kernel) makeOwned(want []state.Map) error {
+	var made []*ebpf.Map
 	for _, w := range want {
 		if k.owned[w.Name] != nil {
 			continue
 		}
-		spec, err := k.mapSpec(w)
+		m, err := k.makeMap(w)
 		if err != nil {
-			return err
-		}
-		m, err := ebpf.NewMap(spec)
-		if err != nil {
-			return fmt.Errorf("make map %s of %d entries: %w", w.Name, spec.MaxEntries, err)
+			errs := []error{err}
+			for _, m := range made {
+				errs = append(errs, m.Unpin())
+			}
+			return errors.Join(errs...)
 		}
 		k.owned[w.Name] = m
-		if err := m.Pin(filepath.Join(k.pins.maps, w.Name)); err != nil {
-			return fmt.Errorf("pin map %s: %w", w.Name, err)
-		}
+		made = append(made, m)
 	}
 	return nil
+}
+
+func (k *Kernel) makeMap(w state.Map) (*ebpf.Map, error) {
+	spec, err := k.mapSpec(w)
+	if err != nil {
+		return nil, err
+	}
+	m, err := ebpf.NewMap(spec)
+	if err != nil {
+		return nil, fmt.Errorf("make map %s of %d entries: %w", w.Name, spec.MaxEntries, outOfMemory(err))
+	}
+	if err := m.Pin(filepath.Join(k.pins.maps, w.Name)); err != nil {
+		return nil, errors.Join(fmt.Errorf("pin map %s: %w", w.Name, err), m.Close())
+	}
+	return m, nil
 }
 
 func (k *Kernel) mapSpec(w state.Map) (*ebpf.MapSpec, error) {

@@ -67,7 +67,7 @@ func (k *Kernel) repair(ctx context.Context, steps []plan.Step) (int, error) {
 			err = exchange(maps[s.Map], s)
 		}
 		if err != nil {
-			return i, fmt.Errorf("%s: %w", s, err)
+			return i, fmt.Errorf("%s: %w", s, outOfMemory(err))
 		}
 	}
 	return len(steps), nil

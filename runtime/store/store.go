@@ -31,6 +31,9 @@ var (
 	ErrLocked = errors.New("the pins have another owner")
 	// ErrNoPins is wrapped where no load-balancer map is pinned.
 	ErrNoPins = errors.New("no load-balancer map is pinned there")
+	// ErrNoMemory is wrapped where the kernel has no memory for a map, a program or an
+	// entry.
+	ErrNoMemory = errors.New("the kernel has no memory for it")
 	// ErrReadOnly is wrapped by Apply on a store that was opened for reading.
 	ErrReadOnly = errors.New("the store is open for reading only")
 )

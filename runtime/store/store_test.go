@@ -32,6 +32,9 @@ func TestMain(m *testing.M) {
 	if after := os.Getenv(crashEnv); after != "" {
 		os.Exit(crash(after))
 	}
+	if procs := os.Getenv(boundedEnv); procs != "" {
+		os.Exit(bounded(procs))
+	}
 	if os.Getenv(dialEnv) != "" {
 		os.Exit(dial())
 	}
