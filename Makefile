@@ -9,7 +9,7 @@ ARCHITECTURES := amd64 arm64
 # Modules of test/peers that take minutes to build, and nft.
 PEERS := cilium kubeproxy
 
-.PHONY: help build image test test-scale demo generate golden verify lint bench fuzz
+.PHONY: help build image test test-scale demo generate golden verify lint bench bench-e2e fuzz
 
 help: ## this list
 	@sed -n 's/^\([a-z0-9-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
@@ -31,6 +31,9 @@ E2EFLAGS ?= -v
 
 test-e2e: ## with a real API server, Flux and this kernel; builds those first (cold, 10 minutes and more)
 	tools=$$(test/e2e/tools/build) && PLUMB_REQUIRE_KERNEL=$(PLUMB_REQUIRE_KERNEL) PLUMB_E2E_TOOLS=$$tools $(GO) test -C test/e2e -trimpath -count=1 -timeout 20m $(E2EFLAGS) .
+
+bench-e2e: ## from an API server's PUT to a lookup in the kernel's map; builds that first; BENCH names one
+	tools=$$(test/e2e/tools/build) && PLUMB_REQUIRE_KERNEL=$(PLUMB_REQUIRE_KERNEL) PLUMB_E2E_TOOLS=$$tools $(GO) test -C test/e2e -trimpath -run '^$$' -bench "$${BENCH-.}" -benchtime $${BENCHTIME-1x} -timeout 20m .
 
 test-scale: ## a fleet of SCALE simulated nodes (default 5000) at a real API server: what the controller takes
 	tools=$$(test/e2e/tools/build) && PLUMB_E2E_TOOLS=$$tools PLUMB_SCALE=$${SCALE-5000} $(GO) test -run '^TestScale$$' -count=1 -v -timeout 30m ./runtime/fleet

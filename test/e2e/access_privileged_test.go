@@ -83,7 +83,7 @@ func TestPrivilegedAccess(t *testing.T) {
 
 // policyHolds waits until the API server has taken up the admission policy, which
 // it does a moment after it was written.
-func (f *flux) policyHolds(t *testing.T, agent client.Client, namespace string) {
+func (f *flux) policyHolds(t testing.TB, agent client.Client, namespace string) {
 	t.Helper()
 	poll(t, f.api, "an agent is refused the report of another node", func(ctx context.Context) error {
 		err := agent.Create(ctx, named(apiPlumbline, "DatapathNode", namespace, "any").Unstructured, client.DryRunAll)
@@ -95,20 +95,20 @@ func (f *flux) policyHolds(t *testing.T, agent client.Client, namespace string) 
 }
 
 // setReady writes a status, as a forger might.
-func setReady(t *testing.T, c client.Client, u *unstructured.Unstructured) error {
+func setReady(t testing.TB, c client.Client, u *unstructured.Unstructured) error {
 	t.Helper()
 	return c.Status().Patch(t.Context(), u, client.RawPatch("application/merge-patch+json", []byte(`{"status":{"observedGeneration":1}}`)))
 }
 
 // relabel writes more than a status, as a forger might.
-func relabel(t *testing.T, c client.Client, u *unstructured.Unstructured) error {
+func relabel(t testing.TB, c client.Client, u *unstructured.Unstructured) error {
 	t.Helper()
 	return c.Patch(t.Context(), u, client.RawPatch("application/merge-patch+json", []byte(`{"metadata":{"labels":{"forged":"yes"}}}`)))
 }
 
 // unbound is a client with a token of a pod's account that no pod is bound to, as
 // `kubectl create token` gives one.
-func (f *flux) unbound(t *testing.T, w *workload) client.Client {
+func (f *flux) unbound(t testing.TB, w *workload) client.Client {
 	t.Helper()
 	account := &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Namespace: w.pod.Namespace, Name: w.pod.Spec.ServiceAccountName}}
 	request := &authenticationv1.TokenRequest{}
@@ -126,7 +126,7 @@ func lists(apiVersion, kind string) *unstructured.UnstructuredList {
 }
 
 // poke asks Flux to look at a Kustomization now.
-func poke(t *testing.T, c client.Client, name string) error {
+func poke(t testing.TB, c client.Client, name string) error {
 	t.Helper()
 	return c.Patch(t.Context(), kustomization(name).Unstructured, client.RawPatch("application/merge-patch+json",
 		[]byte(`{"metadata":{"annotations":{"`+reconcileAt+`":"`+time.Now().String()+`"}}}`)))

@@ -61,7 +61,7 @@ func (r resource) text(path ...string) string {
 
 // await watches an object until it is as it should be, and gives it as it was
 // then. ok gets an object without content where there is none.
-func (c *cluster) await(t *testing.T, r resource, what string, ok func(resource) bool) resource {
+func (c *cluster) await(t testing.TB, r resource, what string, ok func(resource) bool) resource {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
@@ -140,7 +140,7 @@ func hasCondition(kind, status string) func(resource) bool {
 }
 
 // create makes objects.
-func (c *cluster) create(t *testing.T, objects ...client.Object) {
+func (c *cluster) create(t testing.TB, objects ...client.Object) {
 	t.Helper()
 	for _, o := range objects {
 		if r, ok := o.(resource); ok {
@@ -153,7 +153,7 @@ func (c *cluster) create(t *testing.T, objects ...client.Object) {
 }
 
 // setStatus writes a status as a controller that these tests stand in for would.
-func (c *cluster) setStatus(t *testing.T, r resource, status map[string]any) {
+func (c *cluster) setStatus(t testing.TB, r resource, status map[string]any) {
 	t.Helper()
 	patch := map[string]any{"apiVersion": r.GetAPIVersion(), "kind": r.GetKind(), "status": status}
 	data, err := runtime.Encode(unstructured.UnstructuredJSONScheme, &unstructured.Unstructured{Object: patch})

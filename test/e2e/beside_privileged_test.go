@@ -60,7 +60,7 @@ func TestPrivilegedTwoEnvironments(t *testing.T) {
 }
 
 // beside brings another environment into the cluster, up to where it rolls.
-func (f *fleet) beside(t *testing.T, services ...service) *fleet {
+func (f *fleet) beside(t testing.TB, services ...service) *fleet {
 	t.Helper()
 	dir := t.TempDir()
 	g := &fleet{flux: f.flux, node: newNodeAt(t, dir)}

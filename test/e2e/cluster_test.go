@@ -46,7 +46,7 @@ type cluster struct {
 }
 
 // newCluster starts a control plane of the test's own.
-func newCluster(t *testing.T) *cluster {
+func newCluster(t testing.TB) *cluster {
 	t.Helper()
 	require(t)
 	c := &cluster{dir: t.TempDir()}
@@ -69,7 +69,7 @@ func newCluster(t *testing.T) *cluster {
 	return c
 }
 
-func scheme(t *testing.T) *runtime.Scheme {
+func scheme(t testing.TB) *runtime.Scheme {
 	t.Helper()
 	s := runtime.NewScheme()
 	err := errors.Join(clientgoscheme.AddToScheme(s), apiextensionsv1.AddToScheme(s), kustomizev1.AddToScheme(s), sourcev1.AddToScheme(s))
@@ -81,7 +81,7 @@ func scheme(t *testing.T) *runtime.Scheme {
 
 // startAPI starts the API server, and returns once it is ready: also for another
 // time, after kill.
-func (c *cluster) startAPI(t *testing.T) {
+func (c *cluster) startAPI(t testing.TB) {
 	t.Helper()
 	key := filepath.Join(c.dir, "sa.key")
 	c.api = start(t, nil, tool("kube-apiserver"),
@@ -129,7 +129,7 @@ func (c *cluster) as(token string) *rest.Config {
 }
 
 // kubeconfig is a file by which a client with a token reaches the API server.
-func (c *cluster) kubeconfig(t *testing.T, token string) string {
+func (c *cluster) kubeconfig(t testing.TB, token string) string {
 	t.Helper()
 	config := c.as(token)
 	text := fmt.Sprintf(`apiVersion: v1
@@ -147,7 +147,7 @@ users: [{name: e2e, user: {token: %q}}]
 }
 
 // poll tries what can't be watched, until it succeeds or the process has ended.
-func poll(t *testing.T, p *process, what string, try func(context.Context) error) {
+func poll(t testing.TB, p *process, what string, try func(context.Context) error) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
@@ -169,7 +169,7 @@ func poll(t *testing.T, p *process, what string, try func(context.Context) error
 }
 
 // writeKey writes what service accounts' tokens are signed with.
-func writeKey(t *testing.T, name string) {
+func writeKey(t testing.TB, name string) {
 	t.Helper()
 	key, err := rsa.GenerateKey(rand.Reader, 2048)
 	if err != nil {

@@ -22,7 +22,7 @@ var ownMounts = &syscall.SysProcAttr{Cloneflags: unix.CLONE_NEWNS}
 // run runs plumb-agent as the pod's container says: with its arguments, its
 // environment, its user and capabilities and no more, and with its token where a
 // pod has it.
-func (w *workload) run(t *testing.T) *process {
+func (w *workload) run(t testing.TB) *process {
 	t.Helper()
 	container := w.pod.Spec.Containers[0]
 	mounted := t.TempDir()
@@ -56,7 +56,7 @@ func (w *workload) run(t *testing.T) *process {
 	return startWith(t, ownMounts, list, "plumb-agent", "sh", append(append(command, binary("plumb-agent")), args...)...)
 }
 
-func (w *workload) field(t *testing.T, path string) string {
+func (w *workload) field(t testing.TB, path string) string {
 	t.Helper()
 	switch path {
 	case "spec.nodeName":
@@ -93,7 +93,7 @@ func confined(pod *corev1.PodSpec) []string {
 }
 
 // addNode makes this machine a node of the cluster, under a name.
-func (c *cluster) addNode(t *testing.T, name string) {
+func (c *cluster) addNode(t testing.TB, name string) {
 	t.Helper()
 	n := &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: name, Labels: map[string]string{"kubernetes.io/os": "linux"}}}
 	c.create(t, n)
@@ -104,7 +104,7 @@ func (c *cluster) addNode(t *testing.T, name string) {
 }
 
 // apply writes services to the API server.
-func (c *cluster) declare(t *testing.T, services ...service) {
+func (c *cluster) declare(t testing.TB, services ...service) {
 	t.Helper()
 	for _, s := range services {
 		for _, text := range strings.Split(s.manifests(), "---\n") {

@@ -15,7 +15,7 @@ import (
 )
 
 // define brings Plumbline's definitions and its namespace into a cluster, without Flux.
-func (c *cluster) define(t *testing.T, e environment) {
+func (c *cluster) define(t testing.TB, e environment) {
 	t.Helper()
 	for _, file := range []string{"gate/namespace.yaml", "gate/datapaths-customresourcedefinition.yaml", "gate/datapathnodes-customresourcedefinition.yaml"} {
 		c.create(t, e.object(t, file))
@@ -87,7 +87,7 @@ func TestPrivilegedDatapathIsValidated(t *testing.T) {
 }
 
 // put sets a field of the spec, or takes it away.
-func put(t *testing.T, o *unstructured.Unstructured, path string, value any) {
+func put(t testing.TB, o *unstructured.Unstructured, path string, value any) {
 	t.Helper()
 	if path == "" {
 		return

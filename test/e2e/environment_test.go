@@ -55,7 +55,7 @@ environment: {
 `
 
 // build compiles an environment: the base, and CUE that is unified with it.
-func build(t *testing.T, name, cgroup, more string) environment {
+func build(t testing.TB, name, cgroup, more string) environment {
 	t.Helper()
 	dir := t.TempDir()
 	folder := filepath.Join(dir, "environments", name)
@@ -87,7 +87,7 @@ func build(t *testing.T, name, cgroup, more string) environment {
 }
 
 // plumb runs plumb, which has to succeed, and gives what it prints.
-func plumb(t *testing.T, dir string, args ...string) []byte {
+func plumb(t testing.TB, dir string, args ...string) []byte {
 	t.Helper()
 	command := exec.Command(binary("plumb"), args...)
 	command.Dir = dir
@@ -123,7 +123,7 @@ func (e environment) kustomization(name string) resource {
 func (e environment) datapath() resource { return named(apiPlumbline, "Datapath", e.agents, e.name) }
 
 // object is the one in a file below the environment's folder.
-func (e environment) object(t *testing.T, file string) resource {
+func (e environment) object(t testing.TB, file string) resource {
 	t.Helper()
 	data, ok := e.files[path.Join("clusters", e.name, file)]
 	if !ok {
@@ -132,7 +132,7 @@ func (e environment) object(t *testing.T, file string) resource {
 	return parsed(t, file, data)
 }
 
-func parsed(t *testing.T, file string, data []byte) resource {
+func parsed(t testing.TB, file string, data []byte) resource {
 	t.Helper()
 	u := &unstructured.Unstructured{}
 	if err := yaml.Unmarshal(data, &u.Object); err != nil {
@@ -142,7 +142,7 @@ func parsed(t *testing.T, file string, data []byte) resource {
 }
 
 // adopt publishes an environment, and has Flux apply all of it.
-func (f *flux) adopt(t *testing.T, e environment) (revision string) {
+func (f *flux) adopt(t testing.TB, e environment) (revision string) {
 	t.Helper()
 	revision = f.publishAs(t, e.source, e.with("one"))
 	k := e.kustomization("root-" + e.name)

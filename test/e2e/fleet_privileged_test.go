@@ -25,7 +25,7 @@ func TestPrivilegedDriftHoldsTheNextRevision(t *testing.T) {
 }
 
 // bootstraps is that the gate opens where there is nothing to guard yet, and says why.
-func (f *fleet) bootstraps(t *testing.T) {
+func (f *fleet) bootstraps(t testing.TB) {
 	t.Helper()
 	f.await(t, f.datapath(), "without pins", func(r resource) bool {
 		is, _ := r.condition("Ready")
@@ -39,7 +39,7 @@ func (f *fleet) bootstraps(t *testing.T) {
 }
 
 // holdsTheNextRevision is what becomes of a revision while a map is damaged.
-func (f *fleet) holdsTheNextRevision(t *testing.T) {
+func (f *fleet) holdsTheNextRevision(t testing.TB) {
 	t.Helper()
 	f.drift(t, "False")
 
@@ -91,7 +91,7 @@ func TestPrivilegedAPIServerRestarts(t *testing.T) {
 
 // watchBreaks has an endpoint go while the agent hears nothing: once it hears again,
 // it wants what Cilium has, and reports no drift.
-func (f *fleet) watchBreaks(t *testing.T) {
+func (f *fleet) watchBreaks(t testing.TB) {
 	t.Helper()
 	report := named(apiPlumbline, "DatapathNode", namespace, "n1")
 	before := f.await(t, report, "Ready", hasCondition("Ready", "True"))
@@ -139,7 +139,7 @@ func TestPrivilegedDeadAgent(t *testing.T) {
 
 // saysThatItIsDenied takes from the agent what it may read. It says so, also where Flux
 // looks. Once Flux has given it back, the same agent goes on.
-func (f *fleet) saysThatItIsDenied(t *testing.T) {
+func (f *fleet) saysThatItIsDenied(t testing.TB) {
 	t.Helper()
 	f.agent.kill()
 	f.suspendFlux(t, "gate", true) // it would give it back at once

@@ -23,7 +23,7 @@ type fleet struct {
 
 // newFleet brings an environment into a cluster whose node has no Cilium yet, and
 // starts the agent and the controller. more is CUE that the environment has.
-func newFleet(t *testing.T, more string, services ...service) *fleet {
+func newFleet(t testing.TB, more string, services ...service) *fleet {
 	t.Helper()
 	f := &fleet{flux: newFlux(t, newCluster(t)), node: newNode(t)}
 	f.environment = build(t, "prod", f.cgroup, more)
@@ -35,7 +35,7 @@ func newFleet(t *testing.T, more string, services ...service) *fleet {
 }
 
 // bring has Flux apply the environment, and starts the agent and the controller.
-func (f *fleet) bring(t *testing.T) {
+func (f *fleet) bring(t testing.TB) {
 	t.Helper()
 	f.adopt(t, f.environment)
 	f.agentPod = f.schedule(t, f.object(t, "gate/plumb-agent-daemonset.yaml"), "n1")
@@ -46,7 +46,7 @@ func (f *fleet) bring(t *testing.T) {
 
 // newGuarded is a fleet with Cilium on its node, in sync, and the first revision
 // applied.
-func newGuarded(t *testing.T, more string, services ...service) *fleet {
+func newGuarded(t testing.TB, more string, services ...service) *fleet {
 	t.Helper()
 	f := newFleet(t, more, services...)
 	f.install(t, f.environment)
@@ -55,7 +55,7 @@ func newGuarded(t *testing.T, more string, services ...service) *fleet {
 }
 
 // rolls waits until the gate is open, and what comes after it Ready.
-func (f *fleet) rolls(t *testing.T, release string) {
+func (f *fleet) rolls(t testing.TB, release string) {
 	t.Helper()
 	f.await(t, f.datapath(), "Ready", isReady)
 	f.await(t, f.kustomization("gate"), "Ready", isReady)
@@ -64,7 +64,7 @@ func (f *fleet) rolls(t *testing.T, release string) {
 }
 
 // next publishes a revision, and gives it.
-func (f *fleet) next(t *testing.T, value string) string {
+func (f *fleet) next(t testing.TB, value string) string {
 	t.Helper()
 	return f.publishAs(t, f.source, f.with(value))
 }
@@ -86,7 +86,7 @@ func checking(revision string) func(resource) bool {
 }
 
 // gateIs waits for the gate's Ready, and gives how long that took.
-func (f *fleet) gateIs(t *testing.T, status string) time.Duration {
+func (f *fleet) gateIs(t testing.TB, status string) time.Duration {
 	t.Helper()
 	begun := time.Now()
 	f.await(t, f.kustomization("gate"), "Ready "+status, hasCondition("Ready", status))
@@ -94,13 +94,13 @@ func (f *fleet) gateIs(t *testing.T, status string) time.Duration {
 }
 
 // drift waits for the Datapath to say that there is some, or none.
-func (f *fleet) drift(t *testing.T, status string) resource {
+func (f *fleet) drift(t testing.TB, status string) resource {
 	t.Helper()
 	return f.await(t, f.datapath(), "Drifted "+status, hasCondition("Drifted", status))
 }
 
 // event waits for one about the Datapath or a node's report that has all words.
-func (f *fleet) event(t *testing.T, words ...string) {
+func (f *fleet) event(t testing.TB, words ...string) {
 	t.Helper()
 	ctx := t.Context()
 	w, err := f.Watch(ctx, &corev1.EventList{}, client.InNamespace(f.agents))

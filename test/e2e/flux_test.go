@@ -54,7 +54,7 @@ var gitSource = source{"GitRepository", fluxNamespace, "flux-system"}
 func (s source) ref() map[string]any { return map[string]any{"kind": s.kind, "name": s.name} }
 
 // newFlux brings Flux into a cluster.
-func newFlux(t *testing.T, c *cluster) *flux {
+func newFlux(t testing.TB, c *cluster) *flux {
 	t.Helper()
 	f := &flux{cluster: c, artifacts: map[string][]byte{}, sources: map[source]bool{}}
 	f.server = httptest.NewServer(http.HandlerFunc(f.serve))
@@ -91,7 +91,7 @@ func crdName(file string) (group, plural string) {
 	return "", file
 }
 
-func globbed(t *testing.T, pattern string) []string {
+func globbed(t testing.TB, pattern string) []string {
 	t.Helper()
 	files, err := filepath.Glob(pattern)
 	if err != nil || len(files) == 0 {
@@ -113,7 +113,7 @@ func (f *flux) serve(w http.ResponseWriter, r *http.Request) {
 
 // artifact serves files as source-controller does, and gives what it would say of
 // them: each call is a revision of its own.
-func (f *flux) artifact(t *testing.T, files map[string][]byte) map[string]any {
+func (f *flux) artifact(t testing.TB, files map[string][]byte) map[string]any {
 	t.Helper()
 	data := tarball(t, files)
 	digest := fmt.Sprintf("%x", sha256.Sum256(data))
@@ -130,13 +130,13 @@ func (f *flux) artifact(t *testing.T, files map[string][]byte) map[string]any {
 
 // publish makes files the newest revision of the source that an environment names
 // where it names none, and gives the revision.
-func (f *flux) publish(t *testing.T, files map[string][]byte) string {
+func (f *flux) publish(t testing.TB, files map[string][]byte) string {
 	t.Helper()
 	return f.publishAs(t, gitSource, files)
 }
 
 // publishAs makes files the newest revision of a source, and gives the revision.
-func (f *flux) publishAs(t *testing.T, s source, files map[string][]byte) string {
+func (f *flux) publishAs(t testing.TB, s source, files map[string][]byte) string {
 	t.Helper()
 	object := named(apiSource, s.kind, s.namespace, s.name)
 	switch s.kind {
@@ -162,7 +162,7 @@ func (f *flux) publishAs(t *testing.T, s source, files map[string][]byte) string
 	return artifact["revision"].(string)
 }
 
-func tarball(t *testing.T, files map[string][]byte) []byte {
+func tarball(t testing.TB, files map[string][]byte) []byte {
 	t.Helper()
 	var out bytes.Buffer
 	zipped := gzip.NewWriter(&out)

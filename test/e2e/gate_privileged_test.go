@@ -85,7 +85,7 @@ func reason(kind, want string) func(resource) bool {
 
 // says writes conditions of the object as it is now, each a type, a status and a
 // reason.
-func (c *cluster) says(t *testing.T, r resource, conditions ...[]string) {
+func (c *cluster) says(t testing.TB, r resource, conditions ...[]string) {
 	t.Helper()
 	now := c.await(t, r, "there", func(r resource) bool { return r.GetResourceVersion() != "" })
 	var list []any
@@ -97,7 +97,7 @@ func (c *cluster) says(t *testing.T, r resource, conditions ...[]string) {
 }
 
 // poke has Flux look at a Kustomization now.
-func (f *flux) poke(t *testing.T, name string) {
+func (f *flux) poke(t testing.TB, name string) {
 	t.Helper()
 	if err := poke(t, f, name); err != nil {
 		t.Fatal(err)
@@ -107,7 +107,7 @@ func (f *flux) poke(t *testing.T, name string) {
 // release does what helm-controller would do of the release of Cilium: it says that
 // the release is installed, and makes the workloads that the gate's followers look
 // at, all in one namespace.
-func (f *flux) release(t *testing.T, namespace string) {
+func (f *flux) release(t testing.TB, namespace string) {
 	t.Helper()
 	release := f.await(t, named("helm.toolkit.fluxcd.io/v2", "HelmRelease", namespace, "cilium"), "applied", func(r resource) bool { return r.GetResourceVersion() != "" })
 	labels := map[string]string{"app": "cilium"}

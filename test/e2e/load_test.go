@@ -52,7 +52,7 @@ func talk(address string) error {
 const greeting = "hello"
 
 // serve is a server of the test's own at an address, which greets and hangs up.
-func serve(t *testing.T, address string) {
+func serve(t testing.TB, address string) {
 	t.Helper()
 	l, err := net.Listen("tcp", address)
 	if err != nil {
@@ -76,7 +76,7 @@ func serve(t *testing.T, address string) {
 // load is a client in a cgroup, whose connections go by the programs there.
 type load struct{ *process }
 
-func startLoad(t *testing.T, cgroup, address string) load {
+func startLoad(t testing.TB, cgroup, address string) load {
 	t.Helper()
 	dir, err := os.Open(cgroup)
 	if err != nil {
@@ -88,14 +88,14 @@ func startLoad(t *testing.T, cgroup, address string) load {
 }
 
 // goesOn waits for n more connections to be served.
-func (l load) goesOn(t *testing.T, n int) {
+func (l load) goesOn(t testing.TB, n int) {
 	t.Helper()
 	before := strings.Count(l.said(t), "served\n")
 	l.await(t, fmt.Sprintf("%d connections more", n), func(said string) bool { return strings.Count(said, "served\n") >= before+n })
 }
 
 // sound is that no connection has failed.
-func (l load) sound(t *testing.T) {
+func (l load) sound(t testing.TB) {
 	t.Helper()
 	said := l.said(t)
 	if failed := strings.Count(said, "failed:"); failed > 0 {

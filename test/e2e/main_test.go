@@ -71,7 +71,7 @@ func lacking() error {
 }
 
 // require skips a test that can't run, or fails it where skipping is forbidden.
-func require(t *testing.T) {
+func require(t testing.TB) {
 	t.Helper()
 	err := lacking()
 	if err == nil {

@@ -60,7 +60,7 @@ func rank(file string) int {
 
 // admitted is that Pod Security admits the agent in its namespace, and that the
 // controller is one that even a restricted namespace would take, but for its network.
-func (f *flux) admitted(t *testing.T, agent, controller *workload) {
+func (f *flux) admitted(t testing.TB, agent, controller *workload) {
 	t.Helper()
 	f.create(t, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "strict", Labels: map[string]string{"pod-security.kubernetes.io/enforce": "restricted"}}},
 		&corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Namespace: "strict", Name: agent.pod.Spec.ServiceAccountName}},

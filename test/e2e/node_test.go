@@ -39,14 +39,14 @@ type node struct {
 }
 
 // newNode makes a node without Cilium: a cgroup and a bpffs.
-func newNode(t *testing.T) *node {
+func newNode(t testing.TB) *node {
 	t.Helper()
 	return newNodeAt(t, bpffs)
 }
 
 // newNodeAt makes a node with its bpffs in a folder: two of them are as good as two
 // machines, for all that is kept in maps.
-func newNodeAt(t *testing.T, dir string) *node {
+func newNodeAt(t testing.TB, dir string) *node {
 	t.Helper()
 	require(t)
 	n := &node{cgroup: newCgroup(t), bpffs: dir, own: t.TempDir(), files: t.TempDir()}
@@ -55,7 +55,7 @@ func newNodeAt(t *testing.T, dir string) *node {
 	return n
 }
 
-func mountBPFFS(t *testing.T, dir string) {
+func mountBPFFS(t testing.TB, dir string) {
 	t.Helper()
 	if err := unix.Mount("bpf", dir, "bpf", 0, "mode=0700"); err != nil {
 		t.Fatalf("mount a bpffs at %s: %v", dir, err)
@@ -68,7 +68,7 @@ func mountBPFFS(t *testing.T, dir string) {
 }
 
 // newCgroup makes a cgroup of the test's own, wherever this machine has cgroup2.
-func newCgroup(t *testing.T) string {
+func newCgroup(t testing.TB) string {
 	t.Helper()
 	mounts, err := os.ReadFile("/proc/self/mountinfo")
 	if err != nil {
@@ -96,7 +96,7 @@ func newCgroup(t *testing.T) string {
 }
 
 // install brings Cilium's maps and programs for the services of the node's files.
-func (n *node) install(t *testing.T, e environment) {
+func (n *node) install(t testing.TB, e environment) {
 	t.Helper()
 	n.fill(t, e)
 	n.attach(t)
@@ -104,7 +104,7 @@ func (n *node) install(t *testing.T, e environment) {
 
 // fill brings the maps alone, which is all that an agent judges that is not asked
 // to look at programs.
-func (n *node) fill(t *testing.T, e environment) {
+func (n *node) fill(t testing.TB, e environment) {
 	t.Helper()
 	n.settings = e.settings
 	n.cilium = start(t, nil, binary("plumb-agent"), "run", "--mode", "own", "--datapath", n.settings, "--snapshot", n.files, "--node", "n1",
@@ -143,7 +143,7 @@ func (n *node) unpin() {
 }
 
 // settled waits until the stand-in has reported n rounds in all.
-func (n *node) settled(t *testing.T, rounds int) {
+func (n *node) settled(t testing.TB, rounds int) {
 	t.Helper()
 	n.cilium.await(t, fmt.Sprintf("round %d of the stand-in for Cilium", rounds), func(said string) bool {
 		return strings.Count(said, `"status":`) >= rounds
@@ -152,7 +152,7 @@ func (n *node) settled(t *testing.T, rounds int) {
 
 // mend has the stand-in look at its maps and put right what is not, as a restart
 // of Cilium's agent would.
-func (n *node) mend(t *testing.T) {
+func (n *node) mend(t testing.TB) {
 	t.Helper()
 	rounds := strings.Count(n.cilium.said(t), `"status":`)
 	if err := n.cilium.cmd.Process.Signal(syscall.SIGUSR1); err != nil {
@@ -163,7 +163,7 @@ func (n *node) mend(t *testing.T) {
 
 // followed changes the services that the stand-in writes, and waits for it to have
 // done so. It gives the rounds that it has reported.
-func (n *node) followed(t *testing.T, services ...service) int {
+func (n *node) followed(t testing.TB, services ...service) int {
 	t.Helper()
 	n.follow(t, services...)
 	n.mend(t)
@@ -171,7 +171,7 @@ func (n *node) followed(t *testing.T, services ...service) int {
 }
 
 // uninstall takes Cilium's pins away.
-func (n *node) uninstall(t *testing.T) {
+func (n *node) uninstall(t testing.TB) {
 	t.Helper()
 	if err := os.RemoveAll(filepath.Join(n.bpffs, "tc")); err != nil {
 		t.Fatal(err)
@@ -179,14 +179,14 @@ func (n *node) uninstall(t *testing.T) {
 }
 
 // tamper damages the maps by another hand than the agent's.
-func (n *node) tamper(t *testing.T, args ...string) {
+func (n *node) tamper(t testing.TB, args ...string) {
 	t.Helper()
 	plumb(t, t.TempDir(), append([]string{"demo-tamper", filepath.Join(n.bpffs, "tc/globals")}, args...)...)
 }
 
 // attach makes Cilium's devices and attaches programs that do nothing at the hooks
 // where the environment wants Cilium's.
-func (n *node) attach(t *testing.T) {
+func (n *node) attach(t testing.TB) {
 	t.Helper()
 	for _, name := range []string{"cilium_host", "cilium_net", "cilium_vxlan"} {
 		if err := makeDevice(name, ""); err != nil {
@@ -215,7 +215,7 @@ func (n *node) attach(t *testing.T) {
 type attachment struct{ Program, Attach, Target string }
 
 // wanted are the attachments of the node, as plumb compiles them.
-func (n *node) wanted(t *testing.T) []attachment {
+func (n *node) wanted(t testing.TB) []attachment {
 	t.Helper()
 	dir := filepath.Dir(n.settings)
 	var out struct{ Attachments []attachment }
@@ -233,7 +233,7 @@ func (n *node) wanted(t *testing.T) []attachment {
 }
 
 // environment is the name that the settings have.
-func (n *node) environment(t *testing.T) (string, error) {
+func (n *node) environment(t testing.TB) (string, error) {
 	t.Helper()
 	data, err := os.ReadFile(n.settings)
 	if err != nil {

@@ -64,7 +64,7 @@ func TestPrivilegedSettingsChangeUnderLoad(t *testing.T) {
 
 // changeUntil makes a service one and the other, again and again, until an object is
 // as it should be. It gives the number of changes.
-func (f *fleet) changeUntil(t *testing.T, r resource, ok func(resource) bool, forms ...service) (changes int) {
+func (f *fleet) changeUntil(t testing.TB, r resource, ok func(resource) bool, forms ...service) (changes int) {
 	t.Helper()
 	done := f.watchFor(t, r, ok)
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
@@ -83,7 +83,7 @@ func (f *fleet) changeUntil(t *testing.T, r resource, ok func(resource) bool, fo
 
 // watchFor watches an object from now on. The function that it gives tells whether it
 // has been so, at any time.
-func (c *cluster) watchFor(t *testing.T, r resource, so func(resource) bool) func() bool {
+func (c *cluster) watchFor(t testing.TB, r resource, so func(resource) bool) func() bool {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
 	t.Cleanup(cancel)
@@ -116,7 +116,7 @@ func (f *fleet) disown() {
 }
 
 // addAddress gives the node's device another address.
-func addAddress(t *testing.T, address string) {
+func addAddress(t testing.TB, address string) {
 	t.Helper()
 	require(t)
 	device, err := netlink.LinkByName("eth0")

@@ -32,12 +32,12 @@ func binary(name string) string { return filepath.Join(os.Getenv(envBinaries), n
 
 // start starts a program. It is killed with the test at the latest; where that has
 // failed, the end of what the program said is shown.
-func start(t *testing.T, env []string, path string, args ...string) *process {
+func start(t testing.TB, env []string, path string, args ...string) *process {
 	t.Helper()
 	return startWith(t, nil, env, filepath.Base(path), path, args...)
 }
 
-func startWith(t *testing.T, attr *syscall.SysProcAttr, env []string, name, path string, args ...string) *process {
+func startWith(t testing.TB, attr *syscall.SysProcAttr, env []string, name, path string, args ...string) *process {
 	t.Helper()
 	p := &process{name: name, done: make(chan struct{})}
 	out, err := os.CreateTemp(t.TempDir(), p.name+"-*.log")
@@ -71,7 +71,7 @@ func (p *process) kill() {
 	<-p.done
 }
 
-func (p *process) said(t *testing.T) string {
+func (p *process) said(t testing.TB) string {
 	t.Helper()
 	data, err := os.ReadFile(p.log)
 	if err != nil {
@@ -81,7 +81,7 @@ func (p *process) said(t *testing.T) string {
 }
 
 // await waits for the process to have said something.
-func (p *process) await(t *testing.T, what string, ok func(said string) bool) {
+func (p *process) await(t testing.TB, what string, ok func(said string) bool) {
 	t.Helper()
 	poll(t, p, what, func(context.Context) error {
 		if !ok(p.said(t)) {

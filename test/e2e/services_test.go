@@ -43,7 +43,7 @@ const nodeManifest = "apiVersion: v1\nkind: Node\nmetadata: {name: %s, labels: {
 
 // follow has the stand-in for Cilium write a service's entries, and those of no
 // other but the API server's own, which every cluster has.
-func (n *node) follow(t *testing.T, services ...service) {
+func (n *node) follow(t testing.TB, services ...service) {
 	t.Helper()
 	text := fmt.Sprintf(nodeManifest, "n1", nodeAddress) + "---\n" + kubernetes
 	for _, s := range services {
@@ -60,7 +60,7 @@ spec: {type: ClusterIP, clusterIP: 10.96.0.1, clusterIPs: [10.96.0.1], ports: [{
 `
 
 // replace writes a file in one step.
-func replace(t *testing.T, name, text string) {
+func replace(t testing.TB, name, text string) {
 	t.Helper()
 	next := filepath.Join(filepath.Dir(name), ".next")
 	if err := os.WriteFile(next, []byte(text), 0o644); err != nil {

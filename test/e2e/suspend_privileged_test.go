@@ -60,7 +60,7 @@ func TestPrivilegedSuspend(t *testing.T) {
 }
 
 // repaired waits until the agent has written so many steps in all, and no more.
-func (f *fleet) repaired(t *testing.T, steps int) {
+func (f *fleet) repaired(t testing.TB, steps int) {
 	t.Helper()
 	count := func(said string) int { return strings.Count(said, "msg=repaired") }
 	f.agent.await(t, fmt.Sprintf("%d steps are written", steps), func(said string) bool { return count(said) >= steps })
@@ -70,14 +70,14 @@ func (f *fleet) repaired(t *testing.T, steps int) {
 }
 
 // fleetSays waits until the controller has said something so many times.
-func (f *fleet) fleetSays(t *testing.T, text string, times int) {
+func (f *fleet) fleetSays(t testing.TB, text string, times int) {
 	t.Helper()
 	f.controller.await(t, text, func(said string) bool { return strings.Count(said, text) >= times })
 }
 
 // suspendFlux suspends or resumes a Kustomization, as `flux suspend` and `flux
 // resume` do.
-func (f *fleet) suspendFlux(t *testing.T, name string, suspend bool) {
+func (f *fleet) suspendFlux(t testing.TB, name string, suspend bool) {
 	t.Helper()
 	patch := fmt.Appendf(nil, `{"spec":{"suspend":%t}}`, suspend)
 	if err := f.Patch(t.Context(), f.kustomization(name).Unstructured, client.RawPatch("application/merge-patch+json", patch)); err != nil {
@@ -86,7 +86,7 @@ func (f *fleet) suspendFlux(t *testing.T, name string, suspend bool) {
 }
 
 // requested is when a Kustomization was last asked to look.
-func (f *fleet) requested(t *testing.T, name string) string {
+func (f *fleet) requested(t testing.TB, name string) string {
 	t.Helper()
 	k := f.await(t, f.kustomization(name), "there", func(r resource) bool { return r.GetResourceVersion() != "" })
 	return k.GetAnnotations()[reconcileAt]

@@ -26,7 +26,7 @@ type workload struct {
 
 // schedule makes the pod of a workload on a node, as Kubernetes' own controllers
 // would, and says in the workload's status that it is rolled out.
-func (c *cluster) schedule(t *testing.T, owner resource, node string) *workload {
+func (c *cluster) schedule(t testing.TB, owner resource, node string) *workload {
 	t.Helper()
 	c.await(t, owner, "applied", func(r resource) bool { return r.GetResourceVersion() != "" })
 	template := c.rolledOut(t, owner)
@@ -46,7 +46,7 @@ func (c *cluster) schedule(t *testing.T, owner resource, node string) *workload 
 }
 
 // rolledOut says that a workload is rolled out, and gives its pods' template.
-func (c *cluster) rolledOut(t *testing.T, owner resource) corev1.PodTemplateSpec {
+func (c *cluster) rolledOut(t testing.TB, owner resource) corev1.PodTemplateSpec {
 	t.Helper()
 	key := client.ObjectKeyFromObject(owner.Unstructured)
 	switch owner.GetKind() {
@@ -79,7 +79,7 @@ func (c *cluster) rolledOut(t *testing.T, owner resource) corev1.PodTemplateSpec
 }
 
 // client is one with the rights of the pod.
-func (w *workload) client(t *testing.T) client.WithWatch {
+func (w *workload) client(t testing.TB) client.WithWatch {
 	t.Helper()
 	c, err := client.NewWithWatch(w.as(w.token), client.Options{Scheme: scheme(t)})
 	if err != nil {
