@@ -58,6 +58,7 @@ func TestForeignImportsHaveTheirHomes(t *testing.T) {
 		"github.com/cilium/ebpf":                 {"bpf", "runtime/store"},
 		"k8s.io/client-go":                       {"runtime/source", "runtime/report", "runtime/fleet", "runtime/doctor", "cmd"},
 		"github.com/fluxcd/pkg/runtime":          {"runtime/report", "runtime/fleet"},
+		"go.opentelemetry.io/otel":               {"runtime/trace"},
 	}
 	seen := map[string]bool{}
 	for _, p := range goList(t) {

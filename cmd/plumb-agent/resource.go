@@ -36,12 +36,17 @@ func runByResource(e *env, f runFlags, log *slog.Logger) error {
 	if err != nil {
 		return fmt.Errorf("API server: %w", err)
 	}
+	tracer, err := f.tracer(log)
+	if err != nil {
+		return err
+	}
+	defer tracer.Close()
 	watch, err := f.serve(e.ctx, beforeSettings, log)
 	if err != nil {
 		return err
 	}
 	reporter := f.reporter(e)
-	a := &byResource{flags: f, log: log, told: func(r reconcile.Report) { watch(r); reporter(r) }, env: e,
+	a := &byResource{flags: f, log: log, told: func(r reconcile.Report) { watch(r); reporter(r) }, env: e, span: tracer.Span(),
 		node: report.Node{Client: client, Namespace: f.namespace, Name: f.node, Version: version, Now: time.Now}}
 	return a.run(e.ctx, apiserver.WatchDatapath(e.ctx, client, f.namespace, f.datapath))
 }
@@ -51,6 +56,7 @@ type byResource struct {
 	env   *env
 	log   *slog.Logger
 	told  func(reconcile.Report)
+	span  reconcile.Span
 	node  report.Node // as a new agent's begins
 	now   atomic.Pointer[reconcile.Reconciler]
 	asked atomic.Pointer[request]
@@ -114,7 +120,7 @@ func (a *byResource) work(ctx context.Context, generation int64, settings *state
 	node := a.node
 	node.Settings, node.Layout, node.Interval, node.Limit = generation, settings.Layout.String(), settings.Interval.Duration, settings.Limits.ReportDrifts
 	hooks := agentHooks{
-		suspended: func() bool { return settings.Suspend || f.suspend }, log: a.log,
+		suspended: func() bool { return settings.Suspend || f.suspend }, log: a.log, span: a.span,
 		report: func(r reconcile.Report) {
 			a.told(r)
 			if q := a.asked.Load(); q != nil && !r.Time.Before(q.at) {

@@ -22,6 +22,7 @@ import (
 	"plumbline.dev/plumbline/runtime/reconcile"
 	"plumbline.dev/plumbline/runtime/report"
 	"plumbline.dev/plumbline/runtime/store"
+	"plumbline.dev/plumbline/runtime/trace"
 	"plumbline.dev/plumbline/schema/state"
 )
 
@@ -36,7 +37,7 @@ type runFlags struct {
 	interval, grace                   time.Duration
 	allowEmpty, once, watch, suspend  bool
 	jitter                            float64
-	output, listen                    string
+	output, listen, traces            string
 	profiles                          bool
 }
 
@@ -85,6 +86,7 @@ a flag, has it write nothing and go on auditing; the file is read again each rou
 	flags.BoolVar(&f.once, "once", false, "run one round, and end with 1 where the kernel differs, 2 where that is not known")
 	flags.StringVar(&f.listen, "listen", "", "`address` for /metrics, /healthz and /readyz, such as 127.0.0.1:9964; none by default")
 	flags.BoolVar(&f.profiles, "pprof", false, "serve /debug/pprof at --listen as well")
+	flags.StringVar(&f.traces, "traces", "", "`URL` of a collector that takes OTLP over HTTP, such as http://127.0.0.1:4318; default: OTEL_EXPORTER_OTLP_ENDPOINT, or none")
 	flags.StringVarP(&f.output, "output", "o", "text", "text: a line a round on stderr; json: each round's report on stdout as well")
 	command.MarkFlagsMutuallyExclusive("snapshot", "kubeconfig", "in-cluster")
 	return command
@@ -102,6 +104,11 @@ func runAgent(e *env, f runFlags) error {
 	if err != nil {
 		return err
 	}
+	tracer, err := f.tracer(log)
+	if err != nil {
+		return err
+	}
+	defer tracer.Close()
 	watch, err := f.serve(e.ctx, settings.Interval.Duration, log)
 	if err != nil {
 		return err
@@ -111,6 +118,7 @@ func runAgent(e *env, f runFlags) error {
 		suspended: f.suspended(settings, log), log: log,
 		report:  func(r reconcile.Report) { watch(r); reporter(r) },
 		started: func(r *reconcile.Reconciler) (stop func()) { return requests(e, r) },
+		span:    tracer.Span(),
 	}
 	if f.once {
 		return f.agent(e.ctx, settings, hooks)
@@ -123,6 +131,7 @@ type agentHooks struct {
 	suspended func() bool
 	report    func(reconcile.Report)
 	started   func(*reconcile.Reconciler) (stop func())
+	span      reconcile.Span
 	log       *slog.Logger
 }
 
@@ -143,7 +152,7 @@ func (f *runFlags) agent(ctx context.Context, settings *state.Settings, h agentH
 		Store: kernel, Source: from.compiled, Audit: auditOf(settings, kernel, from.audited, notices),
 		Heed: func(list []plan.Drift) []plan.Drift { return audit.Heed(settings.Audits, list) },
 		Mode: settings.Mode, Interval: settings.Interval.Duration, Grace: settings.Grace.Duration,
-		RepairEntries: settings.Limits.RepairEntries, Suspended: h.suspended,
+		RepairEntries: settings.Limits.RepairEntries, Suspended: h.suspended, Span: h.span,
 		Jitter: f.jitter, AllowEmpty: f.allowEmpty, Report: rests(sayRefused(kernel.Refused, h.log, func(r reconcile.Report) { notices(r.Notices); h.report(r) })), Log: h.log,
 	})
 	if err != nil {
@@ -330,6 +339,10 @@ func (f *runFlags) reporter(e *env) func(reconcile.Report) {
 			fmt.Fprintf(e.stderr, "plumb-agent: report: %v\n", err)
 		}
 	}
+}
+
+func (f *runFlags) tracer(log *slog.Logger) (*trace.Tracer, error) {
+	return trace.New(trace.Config{Endpoint: f.traces, Version: version, Node: f.node, Log: log})
 }
 
 // serve serves metrics and health if it is asked to, and gives what they are told

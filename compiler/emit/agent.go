@@ -15,11 +15,14 @@ import (
 // taint: it has to run where there is no network of Cilium's yet, or no longer.
 func agent(env *load.Environment, settings *state.Settings) object {
 	volumes, mounts := hostFolders(settings)
+	args := []string{"run", "--namespace=" + env.Agent.Namespace, "--datapath=" + env.Name, "--node=$(NODE_NAME)", "--listen=" + listen(env, env.Agent.Port)}
+	if env.Agent.Traces != "" {
+		args = append(args, "--traces="+env.Agent.Traces)
+	}
 	container := object{
-		"name":  "agent",
-		"image": env.Agent.Image,
-		"args": []string{"run", "--namespace=" + env.Agent.Namespace, "--datapath=" + env.Name, "--node=$(NODE_NAME)",
-			"--listen=" + listen(env, env.Agent.Port)},
+		"name":            "agent",
+		"image":           env.Agent.Image,
+		"args":            args,
 		"env":             append(apiServer(env), fromField("NODE_NAME", "spec.nodeName"), memoryLimit()),
 		"resources":       resources(env.Agent.Resources),
 		"securityContext": agentSecurity(env, settings),

@@ -12,6 +12,7 @@ type Agent struct {
 	Namespace   string   `json:"namespace"`
 	PullSecrets []string `json:"pullSecrets"`
 	Port        uint16   `json:"port"`
+	Traces      string   `json:"traces"` // "" is none
 	// MaxUnavailable is a number or a share ("10%"), as Kubernetes takes both.
 	MaxUnavailable any `json:"maxUnavailable"`
 	// Tolerations are nil for every taint.

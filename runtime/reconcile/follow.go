@@ -45,9 +45,12 @@ func (r *Reconciler) Follow(ctx context.Context) Report {
 		return r.Round(ctx)
 	}
 	report := Report{Time: time.Now(), Mode: r.cfg.Mode, Status: InSync, Reason: ReasonInSync}
+	ctx, end := r.span(ctx, SpanChange)
 	if followed, err := r.follow(ctx, f, &report); err != nil || !followed {
 		r.sound = false
-		return r.Round(ctx) // which tells, and holds to what there was
+		report = r.Round(ctx) // which tells, and holds to what there was
+		end(&report, err)
+		return report
 	}
 	r.wantAt, report.Counts = report.Time, r.counts
 	report.Counts.Unconfirmed = len(r.seen)
@@ -58,6 +61,7 @@ func (r *Reconciler) Follow(ctx context.Context) Report {
 		report.Reason = ReasonApplied
 	}
 	report.Seconds = time.Since(report.Time).Seconds()
+	end(&report, nil)
 	r.log(report)
 	r.cfg.Report(report)
 	return report
@@ -73,7 +77,9 @@ func (r *Reconciler) follower() (Follower, bool) {
 // wanted State is that of the change then, and the kernel was not brought to it. An
 // error is of the source.
 func (r *Reconciler) follow(ctx context.Context, f Follower, report *Report) (bool, error) {
-	change, err := f.Change(ctx)
+	within, end := r.span(ctx, SpanWanted)
+	change, err := f.Change(within)
+	end(report, err)
 	if err != nil {
 		return false, err
 	}

@@ -69,7 +69,9 @@ type Config struct {
 	Repaired func(plan.Step)
 	// Report is called once a round, from the round's own goroutine.
 	Report func(Report)
-	Log    *slog.Logger
+	// Span follows a round and its parts; nil is nobody, at no cost.
+	Span Span
+	Log  *slog.Logger
 }
 
 // Reconciler runs rounds, one at a time.
@@ -111,9 +113,6 @@ func New(cfg Config) (*Reconciler, error) {
 	}
 	if cfg.RepairEntries < 0 {
 		errs = append(errs, fmt.Errorf("reconcile: %d entries a repair: want 0, which is any number, or more", cfg.RepairEntries))
-	}
-	if cfg.Audit == nil {
-		cfg.Audit = func(context.Context, *plan.Have) ([]plan.Drift, []state.Notice, error) { return nil, nil, nil }
 	}
 	if cfg.Heed == nil {
 		cfg.Heed = func(list []plan.Drift) []plan.Drift { return list }
@@ -187,12 +186,14 @@ func (r *Reconciler) Request() {
 
 // Round observes, plans, applies what the mode allows, and reports.
 func (r *Reconciler) Round(ctx context.Context) Report {
+	ctx, end := r.span(ctx, SpanRound)
 	report := r.round(ctx)
 	if r.want != nil {
 		report.Digest.Want = r.digest()
 	}
 	r.sound = report.Err == nil && (report.Status == InSync || report.Reason == ReasonUnconfirmed)
 	report.Seconds = time.Since(report.Time).Seconds()
+	end(&report, report.Err)
 	r.log(report)
 	r.cfg.Report(report)
 	return report
@@ -209,13 +210,13 @@ func (r *Reconciler) round(ctx context.Context) Report {
 		return *fault
 	}
 	report.Digest.Have = r.digestHave(have, result)
-	audited, notices, auditErr := r.cfg.Audit(ctx, have)
+	audited, notices, auditErr := r.audit(ctx, have, &report)
 	report.Notices = append(notices, unread(have)...)
 	found := slices.Concat(result.Drifts, audited)
 	report.Drifts = r.confirm(found, report.Time)
 	report.Counts.Unconfirmed = len(found) - len(report.Drifts)
 	r.act(ctx, have, result, err, &report)
-	audit(&report, audited, auditErr)
+	judge(&report, audited, auditErr)
 	if err != nil { // the audit ran against the last complete State
 		report.Err = errors.Join(err, report.Err)
 		if report.Status == InSync {
@@ -225,9 +226,20 @@ func (r *Reconciler) round(ctx context.Context) Report {
 	return report
 }
 
-// audit says what the audits mean for a round that is well otherwise. One that
+// audit compares what is beside the services.
+func (r *Reconciler) audit(ctx context.Context, have *plan.Have, report *Report) ([]plan.Drift, []state.Notice, error) {
+	if r.cfg.Audit == nil {
+		return nil, nil, nil
+	}
+	ctx, end := r.span(ctx, SpanAudit)
+	drifts, notices, err := r.cfg.Audit(ctx, have)
+	end(report, err)
+	return drifts, notices, err
+}
+
+// judge says what the audits mean for a round that is well otherwise. One that
 // fails is no audit without drift (I1).
-func audit(report *Report, found []plan.Drift, err error) {
+func judge(report *Report, found []plan.Drift, err error) {
 	if err != nil {
 		report.Err = errors.Join(report.Err, fmt.Errorf("audit: %w", err))
 	}
@@ -262,7 +274,7 @@ func (r *Reconciler) observeWant(ctx context.Context, report *Report) error {
 		r.overtake()
 	} else {
 		r.overtake()
-		err = r.fetch(ctx)
+		err = r.fetch(ctx, report)
 	}
 	if err == nil {
 		r.wantAt = report.Time
@@ -276,8 +288,10 @@ func (r *Reconciler) observeWant(ctx context.Context, report *Report) error {
 }
 
 // fetch asks the source for the whole State.
-func (r *Reconciler) fetch(ctx context.Context) error {
+func (r *Reconciler) fetch(ctx context.Context, report *Report) error {
+	ctx, end := r.span(ctx, SpanWanted)
 	want, err := r.cfg.Source.State(ctx)
+	end(report, err)
 	if err == nil && len(want.Frontends) == 0 && !r.cfg.AllowEmpty {
 		err = ErrEmpty
 	}
@@ -302,7 +316,9 @@ func digestOf(want *state.State) func() string {
 
 // compare reads the kernel and diffs. A read that fails plans nothing (I1).
 func (r *Reconciler) compare(ctx context.Context, report *Report) (*plan.Have, *plan.Result, *Report) {
-	have, err := r.cfg.Store.Read(ctx)
+	within, end := r.span(ctx, SpanRead)
+	have, err := r.cfg.Store.Read(within)
+	end(report, err)
 	if err != nil {
 		status, reason := Unknown, ReasonReadFailed
 		if errors.Is(err, store.ErrIncompatible) {
@@ -315,19 +331,29 @@ func (r *Reconciler) compare(ctx context.Context, report *Report) (*plan.Have, *
 	for _, m := range have.Maps {
 		report.Maps = append(report.Maps, MapFill{m.Name, m.Entries, m.MaxEntries})
 	}
+	_, end = r.span(ctx, SpanDiff)
+	result, err := r.differ(have)
+	end(report, err)
+	if err != nil {
+		failed := fail(*report, Incompatible, ReasonLayout, err)
+		return nil, nil, &failed
+	}
+	return have, result, nil
+}
+
+func (r *Reconciler) differ(have *plan.Have) (*plan.Result, error) {
 	if result := r.known(have); result != nil {
-		return have, result, nil
+		return result, nil
 	}
 	result, err := r.diff(have)
 	if err == nil {
 		err = r.tabulate(result)
 	}
 	if err != nil {
-		failed := fail(*report, Incompatible, ReasonLayout, err)
-		return nil, nil, &failed
+		return nil, err
 	}
 	result.Drifts = r.cfg.Heed(result.Drifts)
-	return have, result, nil
+	return result, nil
 }
 
 // Tabler is a Source that can compute the Maglev tables of which a State has the
@@ -508,8 +534,10 @@ func (r *Reconciler) apply(ctx context.Context, result *plan.Result, rollout boo
 
 // write carries a plan out, and counts the steps that took effect.
 func (r *Reconciler) write(ctx context.Context, result *plan.Result, report *Report) error {
+	ctx, end := r.span(ctx, SpanApply)
 	n, err := r.cfg.Store.Apply(ctx, result.Plan)
 	report.Applied += n
+	end(report, err)
 	if err != nil {
 		return fmt.Errorf("step %d of %d: %w", n+1, len(result.Plan), err)
 	}

@@ -79,7 +79,9 @@ func (r *Reconciler) repair(ctx context.Context, have *plan.Have, result *plan.R
 	if limit := r.cfg.RepairEntries; limit > 0 && len(steps) > limit {
 		steps = steps[:limit]
 	}
-	report.Applied, err = r.cfg.Store.Apply(ctx, steps)
+	within, end := r.span(ctx, SpanApply)
+	report.Applied, err = r.cfg.Store.Apply(within, steps)
+	end(report, err)
 	r.tell(steps[:report.Applied])
 	switch {
 	case errors.Is(err, store.ErrChanged):
