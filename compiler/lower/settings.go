@@ -60,6 +60,9 @@ func Settings(env *load.Environment, values map[string]any) (*state.Settings, di
 		Audits:               env.Datapath.Audits,
 		Services:             services(env),
 	}
+	if env.Agent.Enabled && len(env.Agent.NodeSelector) > 0 {
+		s.NodeSelector = env.Agent.NodeSelector
+	}
 	s.NodePortMin, s.NodePortMax = r.nodePortRange()
 	s.Devices = r.devices(s)
 	r.partialReplacement(layout, replaced)

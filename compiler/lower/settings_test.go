@@ -320,3 +320,25 @@ func TestRouting(t *testing.T) {
 		t.Errorf("an unknown routing mode gives %v", list)
 	}
 }
+
+// Agents that are on some nodes alone are expected there alone.
+func TestNodesOfTheAgent(t *testing.T) {
+	for _, test := range []struct {
+		agent load.Agent
+		want  map[string]string
+	}{
+		{load.Agent{}, nil},
+		{load.Agent{Enabled: true, NodeSelector: map[string]string{}}, nil},
+		{load.Agent{Enabled: true, NodeSelector: map[string]string{"pool": "a"}}, map[string]string{"pool": "a"}},
+		{load.Agent{NodeSelector: map[string]string{"pool": "a"}}, nil},
+	} {
+		env := &load.Environment{Name: "dev", Chart: load.Chart{Version: "1.17.2"}, Agent: test.agent}
+		got, list := Settings(env, nil)
+		if got == nil {
+			t.Fatalf("no settings: %v", list)
+		}
+		if diff := cmp.Diff(test.want, got.NodeSelector); diff != "" {
+			t.Errorf("%+v: (-want +got):\n%s", test.agent, diff)
+		}
+	}
+}

@@ -7,11 +7,13 @@ import (
 	"encoding/json"
 	"fmt"
 	"log/slog"
+	"maps"
 	"reflect"
 	"slices"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -63,8 +65,10 @@ type Controller struct {
 	cfg   Config
 	wake  chan struct{}
 	watch watched
-	names []string // of the nodes, sorted
-	fails int      // rounds in a row
+	names []string // of the nodes that count, sorted
+	// selector is by which names were listed.
+	selector map[string]string
+	fails    int // rounds in a row
 }
 
 var (
@@ -168,8 +172,13 @@ func (c *Controller) round(ctx context.Context) Round {
 		return r
 	}
 	settings, invalid := settingsOf(datapath)
-	c.names = c.watch.nodeNames(c.names)
+	if !maps.Equal(settings.NodeSelector, c.selector) {
+		c.selector = settings.NodeSelector
+		c.watch.relist()
+	}
+	c.names = c.watch.nodesOf(&settings, c.names)
 	r.Settings = settings
+	c.sweep(ctx)
 	r.Status = Summarize(Input{
 		Generation: datapath.GetGeneration(), Settings: settings, Invalid: invalid, Requested: datapath.GetAnnotations()[requestedAt],
 		Nodes: c.names, Reports: c.watch.reported(), Before: before, Now: c.cfg.Now(),
@@ -186,6 +195,26 @@ func (c *Controller) round(ctx context.Context) Round {
 		r.Err = c.poke(ctx, datapath)
 	}
 	return r
+}
+
+// maxSwept is how many reports one round deletes.
+const maxSwept = 64
+
+// sweep deletes reports of nodes that have left the cluster, once they count for
+// nothing; one that is written meanwhile stays. It is no part of the sum, so that
+// what it can't delete is logged, and tried again.
+func (c *Controller) sweep(ctx context.Context) {
+	left := c.watch.left(c.cfg.Now())
+	for _, k := range left[:min(len(left), maxSwept)] {
+		version := k.ResourceVersion
+		err := c.cfg.Client.Resource(datapathNodes).Namespace(k.Namespace).Delete(ctx, k.Name, metav1.DeleteOptions{Preconditions: &metav1.Preconditions{ResourceVersion: &version}})
+		switch {
+		case err == nil:
+			c.cfg.Log.Info("deleted the report of a node that has left the cluster", "node", k.Name)
+		case ctx.Err() == nil && !apierrors.IsNotFound(err) && !apierrors.IsConflict(err):
+			c.cfg.Log.Error("the report of a node that has left the cluster stays", "node", k.Name, "error", err)
+		}
+	}
 }
 
 func (c *Controller) write(ctx context.Context, status v1alpha1.DatapathStatus) error {

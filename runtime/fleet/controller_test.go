@@ -209,3 +209,31 @@ func TestHeartbeatIsNoNews(t *testing.T) {
 		}
 	}
 }
+
+// The report of a node that has left the cluster goes once it counts for nothing; those
+// of nodes that are there, or that may be about to come, stay.
+func TestReportsOfGoneNodes(t *testing.T) {
+	aged := func(name string) *unstructured.Unstructured {
+		o := node(name, "InSync", "InSync")
+		if err := unstructured.SetNestedField(o.Object, time.Now().Add(-4*time.Hour).UTC().Format(time.RFC3339), "status", "reportedAt"); err != nil {
+			t.Fatal(err)
+		}
+		return o
+	}
+	c := newCluster(t, []string{"w1"}, aged("w1"), aged("gone"), node("coming", "InSync", "InSync"))
+	c.await(t, "summed up", func(r Round) bool { return r.Status.Nodes.Total == 1 && r.Status.Nodes.Unknown == 1 })
+	var left []string
+	list, err := c.Resource(datapathNodes).Namespace("plumbline").List(t.Context(), metav1.ListOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, o := range list.Items {
+		left = append(left, o.GetName())
+	}
+	if got := strings.Join(left, " "); got != "coming w1" {
+		t.Errorf("left are %s", got)
+	}
+	if !strings.Contains(c.said(), "deleted the report of a node that has left the cluster") || strings.Contains(c.said(), "stays") {
+		t.Errorf("the log:\n%s", c.said())
+	}
+}

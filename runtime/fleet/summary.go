@@ -8,6 +8,8 @@ import (
 	"slices"
 	"time"
 
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
 	"plumbline.dev/plumbline/runtime/api/v1alpha1"
 	"plumbline.dev/plumbline/schema/crd"
 	"plumbline.dev/plumbline/schema/state"
@@ -59,6 +61,22 @@ type Settings struct {
 	Mode    state.Mode   `json:"mode"`
 	Limits  state.Limits `json:"limits"`
 	Suspend bool         `json:"suspend"`
+	// NodeSelector are labels of the nodes that have an agent.
+	NodeSelector map[string]string `json:"nodeSelector"`
+}
+
+// counts tells whether a node is to have an agent: one that runs Linux, as far as is
+// known, and has the labels.
+func (s *Settings) counts(node *metav1.PartialObjectMetadata) bool {
+	if system := node.Labels["kubernetes.io/os"]; system != "linux" && system != "" {
+		return false
+	}
+	for key, value := range s.NodeSelector {
+		if have, ok := node.Labels[key]; !ok || have != value {
+			return false
+		}
+	}
+	return true
 }
 
 // held tells that agents would write, and may not. One that observes writes nothing

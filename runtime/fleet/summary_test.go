@@ -233,3 +233,27 @@ func BenchmarkSummarize(b *testing.B) {
 		}
 	}
 }
+
+// Nodes count that run Linux, as far as is known, and have the labels that are asked for.
+func TestNodesThatCount(t *testing.T) {
+	s := Settings{NodeSelector: map[string]string{"pool": "a", "zone": ""}}
+	for _, test := range []struct {
+		labels map[string]string
+		want   bool
+	}{
+		{nil, false},
+		{map[string]string{"pool": "a", "zone": ""}, true},
+		{map[string]string{"pool": "a", "zone": "", "kubernetes.io/os": "linux"}, true},
+		{map[string]string{"pool": "a", "zone": "", "kubernetes.io/os": "windows"}, false},
+		{map[string]string{"pool": "b", "zone": ""}, false},
+		{map[string]string{"pool": "a"}, false},
+	} {
+		n := &metav1.PartialObjectMetadata{ObjectMeta: metav1.ObjectMeta{Labels: test.labels}}
+		if got := s.counts(n); got != test.want {
+			t.Errorf("%v: %v", test.labels, got)
+		}
+	}
+	if any := (&Settings{}); !any.counts(&metav1.PartialObjectMetadata{}) {
+		t.Error("without a selector a node does not count")
+	}
+}

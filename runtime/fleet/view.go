@@ -98,16 +98,10 @@ func (v *Viewer) Views(ctx context.Context, namespace, name string) ([]View, err
 	if err != nil {
 		return nil, fmt.Errorf("list Nodes: %w", err)
 	}
-	var names []string
-	for i := range cluster.Items {
-		if counted(&cluster.Items[i]) {
-			names = append(names, cluster.Items[i].Name)
-		}
-	}
 	var views []View
 	for i := range list.Items {
 		if d := &list.Items[i]; name == "" || d.GetName() == name {
-			view, err := v.view(d, reports.Items, names)
+			view, err := v.view(d, reports.Items, cluster.Items)
 			if err != nil {
 				return nil, err
 			}
@@ -120,7 +114,7 @@ func (v *Viewer) Views(ctx context.Context, namespace, name string) ([]View, err
 	return views, nil
 }
 
-func (v *Viewer) view(d *unstructured.Unstructured, reports []unstructured.Unstructured, names []string) (View, error) {
+func (v *Viewer) view(d *unstructured.Unstructured, reports []unstructured.Unstructured, nodes []metav1.PartialObjectMetadata) (View, error) {
 	out := View{Namespace: d.GetNamespace(), Name: d.GetName()}
 	var err error
 	if out.Status, err = statusOf[v1alpha1.DatapathStatus](d); err != nil {
@@ -128,8 +122,12 @@ func (v *Viewer) view(d *unstructured.Unstructured, reports []unstructured.Unstr
 	}
 	in := Input{Generation: d.GetGeneration(), Now: v.Now()}
 	rows := map[string]Row{}
-	for _, n := range names {
-		rows[n] = Row{Node: n, State: unknown, Message: "there is no report of it"}
+	// Of a spec that can't be understood every node counts, and Ready says why.
+	settings, _ := settingsOf(d)
+	for i := range nodes {
+		if n := nodes[i].Name; settings.counts(&nodes[i]) {
+			rows[n] = Row{Node: n, State: unknown, Message: "there is no report of it"}
+		}
 	}
 	for i := range reports {
 		o := &reports[i]

@@ -7,8 +7,10 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"reflect"
 	"slices"
+	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -47,7 +49,7 @@ func (c *Controller) watches() watched {
 		moved: make(chan struct{}, 1), log: c.cfg.Log,
 	}
 	w.handlers = map[cache.SharedIndexInformer]cache.ResourceEventHandler{
-		w.datapath: c.handler(differs), w.reports: c.handler(c.says), w.nodes: c.nodeHandler(w.moved),
+		w.datapath: c.handler(differs), w.reports: c.handler(c.says), w.nodes: c.nodeHandler(&w),
 	}
 	return w
 }
@@ -66,19 +68,23 @@ func (c *Controller) handler(news func(before, now any) bool) cache.ResourceEven
 }
 
 // nodeHandler also has the nodes listed anew.
-func (c *Controller) nodeHandler(moved chan struct{}) cache.ResourceEventHandler {
+func (c *Controller) nodeHandler(w *watched) cache.ResourceEventHandler {
 	note := func(any) {
-		select {
-		case moved <- struct{}{}:
-		default:
-		}
+		w.relist()
 		c.signal()
 	}
 	return cache.ResourceEventHandlerFuncs{AddFunc: note, DeleteFunc: note, UpdateFunc: func(before, now any) {
-		if counted(before) != counted(now) {
+		if !maps.Equal(labelsOf(before), labelsOf(now)) {
 			note(now)
 		}
 	}}
+}
+
+func labelsOf(object any) map[string]string {
+	if o, ok := object.(*metav1.PartialObjectMetadata); ok {
+		return o.Labels
+	}
+	return nil
 }
 
 // start begins to watch. It tells whether all has been listed before ctx ended.
@@ -163,18 +169,9 @@ func (w *watched) found() (*unstructured.Unstructured, error) {
 	return datapath, nil
 }
 
-// counted tells whether a node is one that counts: it runs Linux.
-func counted(object any) bool {
-	o, ok := object.(*metav1.PartialObjectMetadata)
-	system := ""
-	if ok {
-		system = o.Labels["kubernetes.io/os"]
-	}
-	return ok && (system == "linux" || system == "")
-}
-
-// nodeNames lists the nodes that count, sorted; before are those of the last time.
-func (w *watched) nodeNames(before []string) []string {
+// nodesOf lists the nodes that count, sorted; before are those of the last time, where
+// none has come, gone or got other labels since.
+func (w *watched) nodesOf(settings *Settings, before []string) []string {
 	select {
 	case <-w.moved:
 	default:
@@ -182,12 +179,36 @@ func (w *watched) nodeNames(before []string) []string {
 	}
 	var names []string
 	for _, object := range w.nodes.GetStore().List() {
-		if counted(object) {
-			names = append(names, object.(*metav1.PartialObjectMetadata).Name)
+		if o, ok := object.(*metav1.PartialObjectMetadata); ok && settings.counts(o) {
+			names = append(names, o.Name)
 		}
 	}
 	slices.Sort(names)
 	return names
+}
+
+// relist has the nodes listed anew.
+func (w *watched) relist() {
+	select {
+	case w.moved <- struct{}{}:
+	default:
+	}
+}
+
+// left are reports of nodes that the cluster does not have, and that count for nothing
+// any more.
+func (w *watched) left(now time.Time) []*kept {
+	var list []*kept
+	for _, object := range w.reports.GetStore().List() {
+		k, ok := object.(*kept)
+		if !ok || k.Err != nil || !k.old(now) {
+			continue
+		}
+		if _, there, err := w.nodes.GetStore().GetByKey(k.Name); !there && err == nil {
+			list = append(list, k)
+		}
+	}
+	return list
 }
 
 // reported are the reports that there are.

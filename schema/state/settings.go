@@ -45,6 +45,9 @@ type Settings struct {
 	Interval Duration `json:"interval"`
 	Grace    Duration `json:"grace"`
 	Limits   Limits   `json:"limits"`
+	// NodeSelector are labels of the nodes that have an agent, beside that they run
+	// Linux; none is every one of these.
+	NodeSelector map[string]string `json:"nodeSelector,omitempty"`
 	// Suspend has an agent write nothing, whatever its mode: it goes on auditing.
 	Suspend bool `json:"suspend,omitempty"`
 

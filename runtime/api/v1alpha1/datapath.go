@@ -117,6 +117,10 @@ type DatapathSpec struct {
 	Grace string `json:"grace"`
 	// +kubebuilder:default={}
 	Limits Limits `json:"limits"`
+	// NodeSelector are labels of the nodes that have an agent, beside that they run
+	// Linux. Of other nodes no report is expected.
+	// +kubebuilder:validation:MaxProperties=32
+	NodeSelector map[string]string `json:"nodeSelector,omitempty"`
 	// Suspend has agents write nothing, whatever the mode: they go on auditing.
 	Suspend bool `json:"suspend,omitempty"`
 
