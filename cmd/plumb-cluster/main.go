@@ -19,6 +19,7 @@ import (
 	"github.com/spf13/cobra"
 	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/metadata"
+	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
 
 	"plumbline.dev/plumbline/cmd/internal/cluster"
@@ -60,6 +61,8 @@ func run(e *env, args []string) int {
 			r := reconcileFlags{f}
 			return r.run(e, datapath)
 		}),
+		newInstalledCommand(e),
+		newSnapshotCommand(e),
 	)
 	root.SetArgs(args)
 	root.SetOut(e.stdout)
@@ -75,20 +78,30 @@ func run(e *env, args []string) int {
 	return exitFailed
 }
 
-// viewer connects.
-func viewer(e *env, f *cluster.Flags) (*fleet.Viewer, error) {
+// connect finds the API server.
+func connect(f *cluster.Reach) (dynamic.Interface, *rest.Config, error) {
 	rules := clientcmd.NewDefaultClientConfigLoadingRules()
 	rules.ExplicitPath = f.Kubeconfig
 	cfg, err := clientcmd.NewNonInteractiveDeferredLoadingClientConfig(rules, &clientcmd.ConfigOverrides{CurrentContext: f.Context}).ClientConfig()
 	if err != nil {
-		return nil, fmt.Errorf("API server: %w", err)
+		return nil, nil, fmt.Errorf("API server: %w", err)
 	}
 	cfg.UserAgent = "plumb"
-	v := &fleet.Viewer{Now: e.now}
-	if v.Client, err = dynamic.NewForConfig(cfg); err == nil {
-		v.Metadata, err = metadata.NewForConfig(cfg)
-	}
+	client, err := dynamic.NewForConfig(cfg)
 	if err != nil {
+		return nil, nil, fmt.Errorf("API server: %w", err)
+	}
+	return client, cfg, nil
+}
+
+// viewer connects.
+func viewer(e *env, f *cluster.Flags) (*fleet.Viewer, error) {
+	client, cfg, err := connect(&f.Reach)
+	if err != nil {
+		return nil, err
+	}
+	v := &fleet.Viewer{Now: e.now, Client: client}
+	if v.Metadata, err = metadata.NewForConfig(cfg); err != nil {
 		return nil, fmt.Errorf("API server: %w", err)
 	}
 	return v, nil

@@ -22,6 +22,7 @@ import (
 	"plumbline.dev/plumbline/compiler/catalog"
 	"plumbline.dev/plumbline/compiler/compare"
 	"plumbline.dev/plumbline/compiler/diag"
+	"plumbline.dev/plumbline/compiler/rollout"
 	"plumbline.dev/plumbline/compiler/upgrade"
 	"plumbline.dev/plumbline/runtime/fleet"
 	"plumbline.dev/plumbline/runtime/lookup"
@@ -41,7 +42,7 @@ var printed = map[string][]any{
 	"version": {versionReport{}},
 	"state":   {state.State{}, lookup.Report{}},
 	"dump":    {state.State{}, lookup.Report{}},
-	"diff":    {compare.Report{}, liveReport{}, lookup.Report{}},
+	"diff":    {compare.Report{}, liveReport{}, lookup.Report{}, rollout.Report{}},
 	"upgrade": {upgrade.Report{}},
 	"publish": {publishReport{}},
 	"demo":    {demo.Document{}},

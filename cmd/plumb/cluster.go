@@ -12,6 +12,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"plumbline.dev/plumbline/cmd/internal/cluster"
 	"plumbline.dev/plumbline/compiler/datapath"
 	"plumbline.dev/plumbline/runtime/source"
 	"plumbline.dev/plumbline/schema/state"
@@ -20,6 +21,7 @@ import (
 // clusterFlags say which cluster, and which node of it, a State is for.
 type clusterFlags struct {
 	files     []string
+	reach     cluster.Reach
 	live      bool // the node is this machine: its devices are asked for
 	node      string
 	addresses []string
@@ -34,6 +36,13 @@ func (f *clusterFlags) add(command *cobra.Command) {
 	flags.StringVar(&f.zone, "zone", "", "`zone` of the node; default: that of its Node object")
 }
 
+// addReach adds those by which an API server is asked, where no files are given.
+func (f *clusterFlags) addReach(command *cobra.Command) {
+	f.reach.Add(command)
+	command.Flags().Lookup("kubeconfig").Usage = "read the cluster from its API server, by this `file`, and not from files"
+	command.Flags().Lookup("context").Usage = "read it from its API server, by the context of this `name`"
+}
+
 // addFiles adds the flag that names the files alone.
 func (f *clusterFlags) addFiles(command *cobra.Command) {
 	command.Flags().StringArrayVarP(&f.files, "filename", "f", nil, "`file` or folder with the cluster's Services and EndpointSlices; may be repeated")
@@ -42,11 +51,15 @@ func (f *clusterFlags) addFiles(command *cobra.Command) {
 // errUnread says that no State could be made of the files: the notices say why.
 var errUnread = errors.New("the files were not understood")
 
-// snapshot reads the cluster from the files. Only what can't be read at all is
-// an error; the rest is in the notices.
-func (f *clusterFlags) snapshot() (*state.Snapshot, []state.Notice, error) {
-	if len(f.files) == 0 {
-		return nil, nil, errors.New("no cluster: -f names the files or folders with its Services and EndpointSlices")
+// snapshot reads the cluster from the files, or from its API server. Only what can't be
+// read at all is an error; the rest is in the notices.
+func (f *clusterFlags) snapshot(e *env) (*state.Snapshot, []state.Notice, error) {
+	asked := f.reach != cluster.Reach{}
+	switch {
+	case len(f.files) == 0 && !asked:
+		return nil, nil, errors.New("no cluster: -f names the files or folders with its Services and EndpointSlices, --kubeconfig or --context an API server to ask")
+	case len(f.files) > 0 && asked:
+		return nil, nil, errors.New("-f reads the cluster from files, --kubeconfig and --context from its API server: want one of them")
 	}
 	node := state.Node{Name: f.node, Zone: f.zone}
 	for _, text := range f.addresses {
@@ -63,13 +76,21 @@ func (f *clusterFlags) snapshot() (*state.Snapshot, []state.Notice, error) {
 		}
 		node.Name = host
 	}
-	return source.Files(f.files, node)
+	if !asked {
+		return source.Files(f.files, node)
+	}
+	data, err := e.ask("reading a cluster", append([]string{"snapshot", node.Name}, f.reach.Args()...)...)
+	if err != nil {
+		return nil, nil, err
+	}
+	snapshot, notices := source.Read(data, node)
+	return snapshot, notices, nil
 }
 
 // want compiles the State of the node, and gives the Snapshot that it is of.
 // Notices are printed to stderr; ok tells whether none of them is an Error.
 func (f *clusterFlags) want(e *env, settings *state.Settings) (st *state.State, snapshot *state.Snapshot, ok bool, err error) {
-	snapshot, notices, err := f.snapshot()
+	snapshot, notices, err := f.snapshot(e)
 	if err != nil {
 		return nil, nil, false, err
 	}

@@ -32,10 +32,6 @@ func newReconcileCommand(e *env) *cobra.Command {
 
 // handOn has a command done by plumb-cluster, with the flags that were given.
 func handOn(e *env, c *cobra.Command, datapath string) error {
-	path, err := companion.Find(clusterCommand, "plumb "+c.Name())
-	if err != nil {
-		return err
-	}
 	args := []string{c.Name()}
 	c.Flags().Visit(func(f *pflag.Flag) {
 		if c.LocalNonPersistentFlags().Lookup(f.Name) != nil { // those of plumb itself are none of its
@@ -45,11 +41,34 @@ func handOn(e *env, c *cobra.Command, datapath string) error {
 	if datapath != "" {
 		args = append(args, "--", datapath)
 	}
-	process := exec.CommandContext(e.ctx, path, args...)
-	process.Stdin, process.Stdout, process.Stderr = e.stdin, e.stdout, e.stderr
-	process.Dir = e.dir
-	process.Cancel = func() error { return process.Process.Signal(os.Interrupt) }
+	process, err := e.companion("plumb "+c.Name(), args)
+	if err != nil {
+		return err
+	}
+	process.Stdin, process.Stdout = e.stdin, e.stdout
 	return outcome(process.Run())
+}
+
+// ask has plumb-cluster read something from an API server. What can't be read is an
+// error (I1), and has been said.
+func (e *env) ask(what string, args ...string) ([]byte, error) {
+	process, err := e.companion(what, args)
+	if err != nil {
+		return nil, err
+	}
+	out, err := process.Output()
+	return out, outcome(err)
+}
+
+func (e *env) companion(what string, args []string) (*exec.Cmd, error) {
+	path, err := companion.Find(clusterCommand, what)
+	if err != nil {
+		return nil, err
+	}
+	process := exec.CommandContext(e.ctx, path, args...)
+	process.Stderr, process.Dir = e.stderr, e.dir
+	process.Cancel = func() error { return process.Process.Signal(os.Interrupt) }
+	return process, nil
 }
 
 // outcome is what another program's end means here.

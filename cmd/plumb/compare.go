@@ -47,13 +47,17 @@ Exit codes: 0 the same, 1 they differ, 2 one of them does not compile, or could
 not be read.`
 
 // diffArguments tells whether the arguments and --only go together.
-func diffArguments(count int, live bool, only string) error {
+func diffArguments(count int, live, inCluster bool, only string) error {
 	ofKernel := slices.Contains([]string{"maps", "attachments", "audits"}, only)
 	switch {
 	case live && count != 1:
 		return errors.New("diff --live compares one environment with this node's kernel: want one ENV")
-	case !live && count != 2:
-		return errors.New("diff compares two environments: want A and B, such as dev@main and dev; --live compares one with this node's kernel")
+	case inCluster && count != 1:
+		return errors.New("diff --cluster compares one environment with its cluster: want one ENV")
+	case inCluster && only != "":
+		return fmt.Errorf("--only %s does not go with --cluster, which compares all of it", only)
+	case !live && !inCluster && count != 2:
+		return errors.New("diff compares two environments: want A and B, such as dev@main and dev; --live compares one with this node's kernel, --cluster with its cluster")
 	case live && only != "" && !ofKernel:
 		return fmt.Errorf("--only %s is for two environments: with --live it is maps, attachments or audits", only)
 	case !live && ofKernel:

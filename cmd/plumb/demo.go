@@ -85,7 +85,7 @@ func demoOptions(e *env, name, agent string, cluster *clusterFlags) (demo.Option
 		Environment: name, Self: self, Agent: agent, Snapshots: cluster.files, Node: cluster.node,
 		Compile: func() (*demo.Compiled, error) { return demoCompile(e, name) },
 		Wanted: func(settings *state.Settings) (*state.State, *state.Snapshot, error) {
-			snapshot, notices, err := cluster.snapshot()
+			snapshot, notices, err := cluster.snapshot(e)
 			if err != nil {
 				return nil, nil, err
 			}

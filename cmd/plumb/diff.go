@@ -39,10 +39,10 @@ type comparison struct {
 
 func newDiffCommand(e *env) *cobra.Command {
 	var f liveFlags
-	var live bool
+	var live, inCluster bool
 	command := &cobra.Command{
-		Use:   "diff A B | diff ENV --live -f FILE…",
-		Short: "Compare two environments, or this node's kernel with one",
+		Use:   "diff A B | diff ENV --live -f FILE… | diff ENV --cluster",
+		Short: "Compare two environments, or this node's kernel or a cluster with one",
 		Long: diffLong + `
 
 diff --live compiles what this node's kernel should hold, reads what it does hold,
@@ -62,29 +62,51 @@ CiliumEndpoints and CiliumNodes for that; what is not judged without them is sai
 
 With --explain it follows one connection instead: each key that the datapath
 looks up, in bytes and words, wanted and held side by side, and where the two part
-an arrow and what traffic sees of it.`,
+an arrow and what traffic sees of it.
+
+diff --cluster reads the HelmRelease, Cilium's ConfigMap and DaemonSet, and the pods of
+its agents from an API server, and prints what is otherwise than the environment has
+it: what Flux has not applied, what somebody has edited, and which nodes run something
+older than that, such as an agent that began before its configuration was changed. What
+the chart decides is compared where it can be rendered; else that is said.
+
+diff --cluster -o json prints {inSync, findings, notJudged}: a finding is {kind, object,
+node, path, want, have, message}, notJudged a list of texts. Exit codes: 0 in sync, 1 it
+is not, 2 the cluster could not be read.`,
 		Example: `  plumb diff dev prod
   plumb diff dev@main dev --only values
   plumb diff dev@v1.2.0 dev@HEAD -o json
   plumb diff dev --live -f cluster/ --node worker-1
+  plumb diff dev --live --kubeconfig admin.conf --node worker-1
+  plumb diff prod --cluster --context production
   plumb diff dev --live -f cluster/ --node worker-1 --explain 10.96.0.10:53/UDP
   plumb diff dev --live -f cluster/ --node worker-1 --only attachments -o json`,
 		Args:              cobra.RangeArgs(1, 2),
 		ValidArgsFunction: e.completeEnvironments(2),
 	}
 	f.cluster.add(command)
+	f.cluster.addReach(command)
 	f.kernel.add(command)
 	f.explain.add(command)
 	command.Flags().BoolVar(&live, "live", false, "compare with the live kernel")
+	command.Flags().BoolVar(&inCluster, "cluster", false, "compare with what the cluster has, and its nodes run")
+	command.MarkFlagsMutuallyExclusive("live", "cluster")
+	chartPath := chartFlag(command)
 	command.Flags().DurationVar(&f.grace, "grace", time.Second, "between the two reads that confirm a difference; 0 reads once")
 	only := choiceFlag(command, "only", "", "compare one part only: values, manifests or settings; with --live the load balancer's maps, attachments, or what the audits of the settings look at", "",
 		"values", "manifests", "settings", "maps", "attachments", "audits")
 	output := outputFlag(command, "text", "json")
 	command.RunE = func(_ *cobra.Command, args []string) error {
-		if err := diffArguments(len(args), live, only.value); err != nil {
+		if err := diffArguments(len(args), live, inCluster, only.value); err != nil {
 			return err
 		}
-		if !live {
+		if *chartPath != "" && !inCluster {
+			return errChartAlone("--cluster")
+		}
+		switch {
+		case inCluster:
+			return e.diffCluster(args[0], *chartPath, f.cluster.reach, output.value)
+		case !live:
 			return e.diff(args[0], args[1], only.value, output.value)
 		}
 		f.only, f.output = only.value, output.value

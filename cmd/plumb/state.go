@@ -28,11 +28,13 @@ With --explain it follows one connection through those maps instead, key by key.
 Ids are then those that an empty kernel would get.`,
 		Example: `  plumb state dev -f fixtures/clusters/platform --node dev-worker
   plumb state dev -f fixtures/clusters/platform --node dev-worker --explain 10.96.0.10:53/UDP
+  plumb state prod --context production --node worker-1
   plumb state dev -f services.yaml -f slices.yaml --node n1 --node-address 192.168.1.10 -o json`,
 		Args:              cobra.ExactArgs(1),
 		ValidArgsFunction: e.completeEnvironments(1),
 	}
 	cluster.add(command)
+	cluster.addReach(command)
 	explain.add(command)
 	output := outputFlag(command, "text", "json")
 	command.RunE = func(_ *cobra.Command, args []string) error {

@@ -155,7 +155,7 @@ func (e *env) given(cluster *clusterFlags) ([]compiler.Option, diag.List, error)
 	if len(cluster.files) == 0 {
 		return options, list, nil
 	}
-	snapshot, notices, err := cluster.snapshot()
+	snapshot, notices, err := cluster.snapshot(e)
 	if err != nil {
 		return nil, nil, err
 	}

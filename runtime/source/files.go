@@ -49,6 +49,18 @@ func Files(paths []string, node state.Node) (*state.Snapshot, []state.Notice, er
 	return r.snapshot, r.notices, nil
 }
 
+// Read reads the objects of one document or more, YAML or JSON, that are held already.
+// Notices have no place in it.
+func Read(data []byte, node state.Node) (*state.Snapshot, []state.Notice) {
+	r := &reader{snapshot: &state.Snapshot{Node: node}, ignored: map[string]*ignored{}}
+	r.file("", data)
+	r.finish()
+	for i := range r.notices {
+		r.notices[i].Pos = state.Position{}
+	}
+	return r.snapshot, r.notices
+}
+
 // reader collects objects and what there is to say about them.
 type reader struct {
 	snapshot *state.Snapshot

@@ -23,6 +23,7 @@ type environment struct {
 	files    map[string][]byte // of the source, by their paths
 	settings string            // a file, as --only datapath prints it
 	source   source            // that it is published by
+	dir      string            // with the folder environments
 	agents   string            // namespace of its agents, its controller and its Datapath
 }
 
@@ -68,7 +69,7 @@ func build(t testing.TB, name, cgroup, more string) environment {
 		}
 	}
 	plumb(t, dir, "build", name, "-o", filepath.Join("source", "clusters", name))
-	e := environment{name: name, files: map[string][]byte{}, settings: filepath.Join(dir, "datapath.json"), source: gitSource, agents: namespace}
+	e := environment{name: name, files: map[string][]byte{}, dir: dir, settings: filepath.Join(dir, "datapath.json"), source: gitSource, agents: namespace}
 	if err := os.WriteFile(e.settings, plumb(t, dir, "build", name, "--only", "datapath"), 0o644); err != nil {
 		t.Fatal(err)
 	}

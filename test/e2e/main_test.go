@@ -3,10 +3,12 @@
 package e2e
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"runtime"
 	"slices"
 	"strings"
@@ -19,10 +21,11 @@ import (
 
 // The environment of the tests: the folder with the tools, which tools/build
 // prints; that of Plumbline's own programs, by which a process knows that it is in
-// namespaces of its own; and what makes a skipped test a failed one.
+// namespaces of its own; Cilium's own chart; and what makes a skipped test a failed one.
 const (
 	envTools    = "PLUMB_E2E_TOOLS"
 	envBinaries = "PLUMB_E2E_BINARIES"
+	envChart    = "PLUMB_E2E_CHART"
 	envRequire  = "PLUMB_REQUIRE_KERNEL"
 )
 
@@ -94,15 +97,19 @@ func isolated() (int, error) {
 	if err := os.Chmod(dir, 0o755); err != nil { // the controller is not root
 		return 0, err
 	}
-	build := exec.Command("go", "build", "-o", dir, "./cmd/plumb", "./cmd/plumb-agent", "./cmd/plumb-cluster")
+	build := exec.Command("go", "build", "-o", dir, "./cmd/plumb", "./cmd/plumb-agent", "./cmd/plumb-cluster", "./cmd/plumb-render")
 	build.Dir = root
 	build.Stderr = os.Stderr
 	if err := build.Run(); err != nil {
 		return 0, fmt.Errorf("build plumb and its companions: %w", err)
 	}
+	chart, err := ciliumChart()
+	if err != nil {
+		return 0, err
+	}
 	runtime.LockOSThread() // the child's death signal is about this thread
 	command := exec.Command("/proc/self/exe", os.Args[1:]...)
-	command.Env = append(os.Environ(), envBinaries+"="+dir, "TMPDIR="+dir)
+	command.Env = append(os.Environ(), envBinaries+"="+dir, envChart+"="+chart, "TMPDIR="+dir)
 	command.Stdin, command.Stdout, command.Stderr = os.Stdin, os.Stdout, os.Stderr
 	command.SysProcAttr = &syscall.SysProcAttr{Cloneflags: unix.CLONE_NEWNET | unix.CLONE_NEWNS | unix.CLONE_NEWPID, Pdeathsig: syscall.SIGKILL}
 	err = command.Run()
@@ -111,6 +118,31 @@ func isolated() (int, error) {
 		return exit.ExitCode(), nil
 	}
 	return 0, err
+}
+
+// ciliumChart is the folder of the chart of the environments' version, which comes with
+// Cilium's Go module.
+func ciliumChart() (string, error) {
+	away, err := os.MkdirTemp("", "chart") // outside of any module: no go.mod changes
+	if err != nil {
+		return "", err
+	}
+	defer os.RemoveAll(away)
+	download := exec.Command("go", "mod", "download", "-json", "github.com/cilium/cilium@v1.17.2")
+	download.Dir, download.Stderr = away, os.Stderr
+	download.Env = append(os.Environ(), "GOWORK=off", "GOFLAGS=")
+	out, err := download.Output()
+	if err != nil {
+		return "", fmt.Errorf("download Cilium's chart: %w: %s", err, out)
+	}
+	var module struct{ Dir, Sum string }
+	if err := json.Unmarshal(out, &module); err != nil {
+		return "", fmt.Errorf("download Cilium's chart: %w", err)
+	}
+	if want := "h1:hMahLKho06pzcAk8X+Co7jXhhwrj79rkTsy5FFehr8Q="; module.Sum != want {
+		return "", fmt.Errorf("Cilium's chart has the checksum %s, want %s", module.Sum, want)
+	}
+	return filepath.Join(module.Dir, "install/kubernetes/cilium"), nil
 }
 
 // enter makes the new namespaces a node: what this process sees of processes is

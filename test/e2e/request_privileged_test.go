@@ -4,6 +4,7 @@ package e2e
 
 import (
 	"encoding/json"
+	"strings"
 	"testing"
 )
 
@@ -47,6 +48,15 @@ func TestPrivilegedRequestIsHandled(t *testing.T) {
 	}
 	if n := seen.Datapaths[0].Nodes[0]; n.Node != "n1" || n.State != "in sync" || n.Layout != "cilium/1.17" {
 		t.Errorf("plumb status says of the node %+v", n)
+	}
+	// The same cluster, read by plumb itself: the API server knows no kinds of Cilium's.
+	args := []string{"prod", "--kubeconfig", kubeconfig, "--node", "n1"}
+	if out := string(plumb(t, f.environment.dir, append([]string{"state"}, args...)...)); !strings.Contains(out, "frontend "+shop.frontend()+"/TCP ") {
+		t.Errorf("plumb state says\n%s", out)
+	}
+	args = append(args, "--live", "--bpffs", f.bpffs, "--only", "maps", "--grace", "0")
+	if out := string(plumb(t, f.environment.dir, append([]string{"diff"}, args...)...)); !strings.Contains(out, "in sync: layout cilium/1.17") {
+		t.Errorf("plumb diff says\n%s", out)
 	}
 	// An object is Current to who knows no more of it than its conditions.
 	for _, r := range []resource{f.datapath(), named(apiPlumbline, "DatapathNode", namespace, "n1")} {

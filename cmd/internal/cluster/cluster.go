@@ -14,16 +14,41 @@ import (
 	"github.com/spf13/cobra"
 )
 
+// Reach says which cluster.
+type Reach struct{ Kubeconfig, Context string }
+
+// Add gives a command the flags.
+func (r *Reach) Add(command *cobra.Command) {
+	command.Flags().StringVar(&r.Kubeconfig, "kubeconfig", "", "reach the API server by this `file`; default: $KUBECONFIG, or ~/.kube/config")
+	command.Flags().StringVar(&r.Context, "context", "", "`name` of the kubeconfig's context; default: the current one")
+}
+
+// Args are the flags again, for another command.
+func (r *Reach) Args() []string {
+	return []string{"--kubeconfig=" + r.Kubeconfig, "--context=" + r.Context}
+}
+
+// Installed is what plumb-cluster reads of Cilium for plumb: a rollout.Held on its way
+// from the one to the other.
+type Installed struct {
+	Release   map[string]any   `json:"release"`
+	Config    map[string]any   `json:"config"`
+	DaemonSet map[string]any   `json:"daemonSet"`
+	Revisions []map[string]any `json:"revisions"`
+	Pods      []map[string]any `json:"pods"`
+	Nodes     []string         `json:"nodes"`
+}
+
 // Flags say which cluster, and where in it.
 type Flags struct {
-	Kubeconfig, Context, Namespace string
-	Output                         string
+	Reach
+	Namespace string
+	Output    string
 }
 
 func (f *Flags) add(command *cobra.Command, outputs ...string) {
+	f.Reach.Add(command)
 	flags := command.Flags()
-	flags.StringVar(&f.Kubeconfig, "kubeconfig", "", "reach the API server by this `file`; default: $KUBECONFIG, or ~/.kube/config")
-	flags.StringVar(&f.Context, "context", "", "`name` of the kubeconfig's context; default: the current one")
 	flags.StringVarP(&f.Namespace, "namespace", "n", "plumbline", "`namespace` of the Datapath")
 	words := strings.Join(outputs, ", ")
 	flags.StringVarP(&f.Output, "output", "o", outputs[0], "`format` of the report: "+words)
