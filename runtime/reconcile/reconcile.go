@@ -549,6 +549,9 @@ func (r *Reconciler) verify(ctx context.Context, applied *plan.Result, reason Re
 	r.last = applied.Target
 	before := r.applied
 	r.target, r.applied = applied.Target, r.digest() // which the kernel should hold to the byte
+	if r.full.left != "" {
+		r.target = nil // what it is to hold is not all that is wanted
+	}
 	have, result, fault := r.compare(ctx, report)
 	if fault != nil || len(result.Drifts) > 0 {
 		r.applied = before
