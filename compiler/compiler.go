@@ -7,7 +7,10 @@ package compiler
 
 import (
 	"fmt"
+	"net"
+	"net/netip"
 	"slices"
+	"strconv"
 	"strings"
 
 	"plumbline.dev/plumbline/compiler/diag"
@@ -153,14 +156,16 @@ func (c *compilation) chartSource() {
 		"set chart: source to an oci:// or https:// address", append(c.env.Positions("chart", "source"), c.env.Positions("flux", "source", "kind")...))
 }
 
-// Duplicates finds environments that have one name.
-func Duplicates(envs []*load.Environment) diag.List {
-	var list diag.List
+// Together finds what is amiss with environments beside one another.
+func Together(envs []*load.Environment) diag.List {
+	envs = slices.DeleteFunc(slices.Clone(envs), func(env *load.Environment) bool { return env == nil || !env.Complete })
+	return append(duplicates(envs), shared(envs)...).Sort()
+}
+
+// duplicates finds environments that have one name.
+func duplicates(envs []*load.Environment) (list diag.List) {
 	first := map[string]*load.Environment{}
 	for _, env := range envs {
-		if env == nil || !env.Complete {
-			continue
-		}
 		other, twice := first[env.Name]
 		if !twice {
 			first[env.Name] = env
@@ -170,5 +175,53 @@ func Duplicates(envs []*load.Environment) diag.List {
 			Message:   fmt.Sprintf("%s and %s both state the environment %q", other.Folder, env.Folder, env.Name),
 			Positions: append(env.Positions("name"), other.Positions("name")...)})
 	}
-	return list.Sort()
+	return list
+}
+
+// shared finds environments that name one API server, and a namespace in which both
+// would write objects of the same names.
+func shared(envs []*load.Environment) (list diag.List) {
+	first := map[string]*load.Environment{}
+	for _, env := range envs {
+		server := net.JoinHostPort(env.API.Host, strconv.Itoa(int(env.API.Port)))
+		if !tells(env.API.Host) {
+			continue
+		}
+		other, twice := first[server]
+		if !twice {
+			first[server] = env
+			continue
+		}
+		if common := namespaces(env, other); len(common) > 0 && env.Name != other.Name {
+			list = append(list, diag.Diagnostic{Code: codeSharedCluster, Severity: diag.Warning, Path: "environment.api.host",
+				Message:   fmt.Sprintf("%s and %s are of one cluster, %s, and share the same %s: each would write the other's objects", other.Name, env.Name, server, strings.Join(common, " and ")),
+				Hint:      "give one of them namespaces of its own, or the address of its own cluster",
+				Positions: append(env.Positions("api", "host"), other.Positions("api", "host")...)})
+		}
+	}
+	return list
+}
+
+// tells tells whether a host is that of one cluster: a loopback address or a name that
+// each resolves in its own way is many clusters'.
+func tells(host string) bool {
+	if ip, err := netip.ParseAddr(host); err == nil {
+		return !ip.IsLoopback() && !ip.IsUnspecified()
+	}
+	own := slices.ContainsFunc([]string{".svc", ".svc.cluster.local", ".local", ".localhost", ".internal"}, func(end string) bool { return strings.HasSuffix(host, end) })
+	return strings.Contains(host, ".") && !own
+}
+
+// namespaces are those that two environments share, by the fields that state them.
+func namespaces(a, b *load.Environment) (list []string) {
+	if a.Agent.Enabled && b.Agent.Enabled && a.Agent.Namespace == b.Agent.Namespace {
+		list = append(list, "agent.namespace")
+	}
+	if a.Flux.Namespace == b.Flux.Namespace {
+		list = append(list, "flux.namespace")
+	}
+	if a.Flux.Release.Namespace == b.Flux.Release.Namespace {
+		list = append(list, "flux.release.namespace")
+	}
+	return list
 }

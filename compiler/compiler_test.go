@@ -133,11 +133,51 @@ func TestNothingCompilesToNothing(t *testing.T) {
 func TestDuplicates(t *testing.T) {
 	root := repository(t)
 	dev, prod := loadEnvironment(t, root, root, "dev"), loadEnvironment(t, root, root, "prod")
-	if list := compiler.Duplicates([]*load.Environment{dev, nil, prod}); len(list) > 0 {
+	if list := compiler.Together([]*load.Environment{dev, nil, prod}); len(list) > 0 {
 		t.Errorf("%v", list)
 	}
-	list := compiler.Duplicates([]*load.Environment{dev, prod, dev, {Name: "dev"}})
+	list := compiler.Together([]*load.Environment{dev, prod, dev, {Name: "dev"}})
 	if len(list) != 1 || list[0].Code != "env/duplicate-name" || len(list[0].Positions) == 0 {
 		t.Errorf("%v", list)
+	}
+}
+
+// Environments of one API server keep to namespaces of their own.
+func TestEnvironmentsOfOneCluster(t *testing.T) {
+	env := func(name, host string, change func(*load.Environment)) *load.Environment {
+		e := &load.Environment{Name: name, Complete: true, API: load.API{Host: host, Port: 6443}}
+		e.Flux.Namespace, e.Flux.Release.Namespace, e.Agent.Namespace = "flux-system", "kube-system", "plumbline"
+		if change != nil {
+			change(e)
+		}
+		return e
+	}
+	apart := func(e *load.Environment) { e.Flux.Namespace, e.Flux.Release.Namespace = "edge", "edge-system" }
+	for _, test := range []struct {
+		what string
+		with *load.Environment
+		host string
+		want string // shared fields
+	}{
+		{"all", env("b", "10.0.0.10", nil), "10.0.0.10", "flux.namespace and flux.release.namespace:"},
+		{"agents", env("b", "api.example.com", func(e *load.Environment) { apart(e); e.Agent.Enabled = true }), "api.example.com", "agent.namespace:"},
+		{"nothing", env("b", "10.0.0.10", apart), "10.0.0.10", ""},
+		{"another address", env("b", "10.0.0.11", nil), "10.0.0.10", ""},
+		{"another port", env("b", "10.0.0.10", func(e *load.Environment) { e.API.Port = 443 }), "10.0.0.10", ""},
+		{"no address", env("b", "", nil), "", ""},
+		{"each node's own", env("b", "127.0.0.1", nil), "127.0.0.1", ""},
+		{"a name of each cluster", env("b", "kubernetes.default.svc", nil), "kubernetes.default.svc", ""},
+		{"a host of each network", env("b", "control-plane", nil), "control-plane", ""},
+	} {
+		first := env("a", test.host, func(e *load.Environment) { e.Agent.Enabled = true })
+		list := compiler.Together([]*load.Environment{first, test.with})
+		if len(list) != 0 != (test.want != "") {
+			t.Errorf("%s: %v", test.what, list)
+		}
+		for _, d := range list {
+			if d.Code != "env/shared-cluster" || d.Severity != diag.Warning || !strings.Contains(d.Message, "share the same "+test.want) {
+				t.Errorf("%s: %v", test.what, d)
+			}
+		}
 	}
 }

@@ -23,6 +23,7 @@ const (
 	codeEmit          = "emit/failed"        // the manifests can't be written
 	codeUnknownRule   = "rules/unknown-code" // a rule for a code that no finding has
 	codeDuplicateName = "env/duplicate-name" // two folders state one environment
+	codeSharedCluster = "env/shared-cluster" // two environments would write the same objects of one cluster
 
 	codeTaken             = "flux/name-taken"         // a Kustomization by the name of one of Plumbline's
 	codeUnknownDependency = "flux/unknown-dependency" // one that nobody is known to make
@@ -58,7 +59,7 @@ func Weights() []values.Code {
 		lower.CodeContradiction, lower.CodeBadOption, rules.CodeBroken) {
 		list = append(list, values.Code{ID: id})
 	}
-	for _, id := range []string{codeUnknownRule, codeUnknownDependency, lower.CodeOptionTwice, lower.CodeNotCompiled} {
+	for _, id := range []string{codeUnknownRule, codeUnknownDependency, codeSharedCluster, lower.CodeOptionTwice, lower.CodeNotCompiled} {
 		list = append(list, values.Code{ID: id, Severity: diag.Warning})
 	}
 	return append(list, values.Code{ID: rules.CodeUnknownFact, Severity: diag.Info})

@@ -141,7 +141,7 @@ func vet(sources []load.Source, options []compiler.Option) (diag.List, []*render
 			toRender = append(toRender, &rendered{source: source, rendering: renderings[i]})
 		}
 	}
-	return append(slices.Concat(lists...), compiler.Duplicates(all)...).Sort(), toRender
+	return append(slices.Concat(lists...), compiler.Together(all)...).Sort(), toRender
 }
 
 // given is what environments are judged by beside themselves: a team's rules, and

@@ -94,8 +94,8 @@ func TestCatalogueIsTheDocument(t *testing.T) {
 func TestSelect(t *testing.T) {
 	pages := explain.Pages(nil)
 	list, err := explain.Select(pages, []string{"env/syntax", "env", "env/syntax"})
-	if err != nil || len(list) != 12 || list[0].Code != "env/syntax" {
-		t.Errorf("%d pages, %v, want the 12 of env, the one that is named first in front", len(list), err)
+	if err != nil || len(list) != 13 || list[0].Code != "env/syntax" {
+		t.Errorf("%d pages, %v, want the 13 of env, the one that is named first in front", len(list), err)
 	}
 	_, err = explain.Select(pages, []string{"env/sintax", "env", "values/unknown-kay"})
 	if err == nil || !strings.Contains(err.Error(), "env/syntax") || !strings.Contains(err.Error(), "values/unknown-key") {
